@@ -1,0 +1,1 @@
+"""How it is measured: encode once, rank once, measures, bias, evidence. Imports `tasks`, never `leaderboard`."""

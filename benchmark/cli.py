@@ -1,0 +1,299 @@
+"""The roof: the commands of `bench`. The only file that sees all three wings, and it imports them when needed.
+
+Exit codes: 0 done; 2 something outside the program is wrong, said in one sentence on the error stream.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.evidence import Json, Result
+
+USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
+
+app = typer.Typer(
+    name="bench",
+    help="How well an embedding model retrieves across languages.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Mirror = Annotated[
+    str | None,
+    typer.Option(help="Folder or https address that stands for raw.githubusercontent.com (or ISOGLOSS_MIRROR)."),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; say what is missing and where it goes.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables, one line for each task.")]
+Results = Annotated[Path, typer.Option(help="Folder for results.")]
+MeasureOption = Annotated[
+    list[str] | None, typer.Option("--measure", help="A measure such as nDCG@10, besides the card's. May be repeated.")
+]
+
+
+@app.command()
+def run(
+    model: Annotated[
+        str | None,
+        typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A task, task@variant, suite, or folder of your own; may be repeated. "
+            "Default: the suite core for a model that is named, the embedded task demo otherwise."
+        ),
+    ] = None,
+    results: Results = Path("results"),
+    name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = "",
+    citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = "",
+    notes: Annotated[str, typer.Option(help="Anything to know of the model; kept with the result.")] = "",
+    query_prompt: Annotated[
+        str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
+    ] = None,
+    document_prompt: Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")] = None,
+    dtype: Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")] = "float32",
+    revision: Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")] = "",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
+    ] = False,
+    settings: Annotated[
+        str | None, typer.Option(help="Of mono, cross, multi, pair: which ones, comma between. Default: the card's.")
+    ] = None,
+    measure: MeasureOption = None,
+    languages: Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")] = None,
+    query_languages: Annotated[str | None, typer.Option(help="Only queries in these languages.")] = None,
+    document_languages: Annotated[str | None, typer.Option(help="Only documents in these languages.")] = None,
+    mirror: Mirror = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
+    """Encode a model's texts once and score every direction of each task."""
+    from benchmark import encoders
+    from benchmark import run as runner
+    from benchmark.progress import Progress
+    from tasks.card import resolve
+
+    progress = Progress(_errors())
+    cards = resolve(task or ["core" if model else "demo"])
+    encoder = encoders.load(
+        model or "muse",
+        name=name,
+        citation=citation,
+        notes=notes,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        dtype=dtype,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        offline=offline,
+    )
+    ready = [
+        runner.prepare(
+            card,
+            settings=_listed(settings) or (),
+            measured=measure or (),
+            query_languages=_listed(query_languages) or _listed(languages),
+            document_languages=_listed(document_languages) or _listed(languages),
+            mirror=mirror,
+            offline=offline,
+            progress=progress,
+        )
+        for card in cards
+    ]
+    if encoder.model.family == "checkpoint" and dtype == "float32" and _computes_bfloat16(encoder.model.device):
+        progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
+    command = " ".join(["bench", *(_quoted(word) for word in sys.argv[1:])])
+    for one in ready:
+        _show(runner.run(one, encoder, results, progress, command), as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the tasks: size, licence, what is on disk."""
+    from rich.table import Table
+
+    from tasks import card, fetch
+
+    cards = [card.find(name) for name in card.catalogue()]
+    if as_json:
+        import json
+
+        for one in cards:
+            says = {
+                "task": one.name,
+                "title": one.title,
+                "variants": list(one.variants),
+                "languages": sorted({file.language for file in one.files}),
+                "bytes": sum(file.bytes for file in one.files),
+                "missing_bytes": fetch.missing_bytes(one),
+                "licence": one.licence,
+                "description": one.description,
+            }
+            print(json.dumps(says, ensure_ascii=False))
+        return
+    table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0))
+    for column in ("task", "variants", "languages", "download", "on disk", "licence"):
+        table.add_column(column)
+    for one in cards:
+        size, missing = sum(file.bytes for file in one.files), fetch.missing_bytes(one)
+        table.add_row(
+            one.name,
+            ", ".join(one.variants),
+            f"{len(one.files) or 'embedded'}",
+            f"{size / 1e6:.1f} MB" if size else "",
+            "yes" if not missing else "no" if missing == size else "partly",
+            one.licence,
+        )
+    console = _console()
+    console.print(table)
+    for name, members in card.suites().items():
+        console.print(f"\nsuite {name}: {', '.join(members)}")
+
+
+@app.command()
+def fetch(
+    task: Annotated[list[str], typer.Argument(help="Tasks or suites.")],
+    mirror: Mirror = None,
+    offline: Offline = False,
+) -> None:
+    """Bring the files of tasks ahead of time, verified by size and SHA-256."""
+    from benchmark.progress import Progress
+    from tasks import fetch as fetching
+    from tasks.card import resolve
+
+    progress = Progress(_errors())
+    for card in resolve(task):
+        missing = fetching.missing_bytes(card)
+        with progress.bytes(f"fetching {card.label}", missing) as advance:
+            fetching.fetch(card, mirror, offline, advance)
+        brought = f"{missing / 1e6:.1f} MB brought" if missing else "all there already"
+        _console().print(f"{card.label}: {len(card.files)} files, {brought}; licence: {card.licence}", highlight=False)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="Folder of a result, such as results/muse/demo.")],
+    measure: Annotated[
+        str | None, typer.Option(help="Measure of the matrix; computed from the ranks if need be.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the tables of a result from its evidence alone."""
+    from benchmark import evidence
+    from benchmark.measures import parse
+    from benchmark.ranking import Ranking
+
+    found = evidence.read(result)
+    if measure and (wanted := parse(measure)) and str(wanted) not in found.says["directions"][0]["measures"]:
+        names = [*found.says["directions"][0]["measures"], str(wanted)]
+        ranking = Ranking(found.ranks(), found.pools(), found.top(), found.says["ties"])
+        scores = evidence.scores(ranking, [parse(name) for name in names])
+        found = evidence.Result(found.folder, found.says | scores)
+    _show(found, as_json, measure)
+
+
+def _show(result: "Result", as_json: bool, measure: str | None = None) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(_summary(result), ensure_ascii=False))
+        return
+    from leaderboard import tables
+
+    console, says = _console(), result.says
+    for table in tables.of(says, measure):
+        console.print()
+        console.print(table)
+    task, model, cost = says["task"], says["model"], says["cost"]
+    cut = model["truncated"]
+    lines = [
+        "",
+        f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
+        f"{model['dimensions']} dimensions, {model['dtype']} on {model['device']}",
+        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents; "
+        f"tied with another document: {says['ties']:.2%} of the answers",
+        f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
+        f"first document as sent: {model['first_document_as_sent'][:90]!r}",
+        f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, "
+        f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
+    ]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary(result: "Result") -> "Json":
+    says = result.says
+    task = says["task"]
+    return {
+        "task": f"{task['name']}@{task['variant']}" if task["variant"] else task["name"],
+        "model": says["model"]["name"],
+        "main_measure": says["main_measure"],
+        "averages": says["averages"],
+        "directions": says["directions"],
+        "bias": says["bias"],
+        "ties": says["ties"],
+        "cost": says["cost"],
+        "evidence": str(result.folder),
+    }
+
+
+def _listed(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)
+
+
+def _computes_bfloat16(device: str) -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return device == "cpu" and not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a file or a pipe does not cut lines
+    return console
+
+
+def _errors() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line: what a person got wrong is one sentence and exit code 2, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        code = 2
+    except USAGE_ERROR as error:
+        print(f"bench: {error.format_message()} (bench --help shows how)", file=sys.stderr)
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("bench: stopped; what was encoded so far is kept, and the next run goes on from there.", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,252 @@
+"""The record of a run: what it holds, and how it is written, found again and read.
+
+`results/<model>/<task>[@variant]/` holds `evidence.json` (described field by field in `evidence.schema.json`),
+`ranks.parquet` and `top.parquet` (the Ranking). A result is written to a folder of its own and renamed into place, so
+it is there whole or not at all.
+
+A result has a *key*: everything that its numbers depend on. One with an equal key is reused. One with another key is
+kept: it moves to `<task>~<first letters of its key>`, and the plain path always holds what was asked for last.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark import averages, bias
+from benchmark.measures import Measure, evaluate
+from benchmark.ranking import ALL, Ranking
+from tasks.errors import UserError
+
+SCHEMA = 1
+DIGITS = 8
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A folder of evidence and what its `evidence.json` says."""
+
+    folder: Path
+    says: Json
+
+    def ranks(self) -> pd.DataFrame:
+        """Return `Ranking.ranks`."""
+        return _parquet(self.folder / "ranks.parquet")
+
+    def pools(self) -> pd.DataFrame:
+        """Return `Ranking.pools`."""
+        return pd.DataFrame(self.says["pools"])
+
+    def top(self) -> pd.DataFrame:
+        """Return `Ranking.top`."""
+        return _parquet(self.folder / "top.parquet")
+
+
+def key_of(parts: Json) -> str:
+    """Return the key (hex) of the parts that a result's numbers depend on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def scores(ranking: Ranking, measures: Sequence[Measure]) -> Json:
+    """Return the tables of `evidence.json` that follow from a ranking: directions, averages, bias."""
+    names = [str(measure) for measure in measures]
+    values = evaluate(ranking.ranks, measures)
+    directed = averages.directions(values, ranking.pools, measures)
+    means = averages.averages(directed, values, ranking.pools, measures)
+    size = dict(zip(ranking.pools["pool"], ranking.pools["documents"], strict=True))
+    languages = [pool for pool in size if pool != ALL and "+" not in pool]
+    found: Json = {
+        "directions": [
+            {
+                "setting": row["setting"],
+                "query_language": row["query_lang"],
+                "document_languages": languages if row["pool"] == ALL else row["pool"].split("+"),
+                "n": row["queries"],
+                "documents": row["documents"],
+                "measures": {name: round(row[name], DIGITS) for name in names},
+            }
+            for row in directed.to_dict("records")
+        ],
+        "averages": [
+            {
+                "setting": row["setting"],
+                "average": row["average"],
+                "directions": row["directions"],
+                "n": row["queries"],
+                "measures": {name: round(row[name], DIGITS) for name in names},
+            }
+            for row in means.to_dict("records")
+        ],
+        "bias": [],
+    }
+    if ALL in size and (ranking.ranks["pool"] == ALL).any():
+        found["bias"] = [
+            {"query_language": row.pop("query_lang"), "n": row.pop("queries")}
+            | {name: round(value, DIGITS) for name, value in row.items()}
+            for row in averages.bias_rows(bias.by_query(ranking.ranks, size[ALL]), size[ALL]).to_dict("records")
+        ]
+    return found
+
+
+def directions(says: Json) -> pd.DataFrame:
+    """Return the directions of an evidence as a table: `setting, query_lang, pool, queries` and the measures."""
+    rows = [
+        {
+            "setting": row["setting"],
+            "query_lang": row["query_language"],
+            "pool": ALL if row["setting"] == "multi" else "+".join(row["document_languages"]),
+            "queries": row["n"],
+            "documents": row["documents"],
+        }
+        | row["measures"]
+        for row in says["directions"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def slug(name: str) -> str:
+    """Return a model's name as a folder's name."""
+    text = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    if not text:
+        raise UserError(f"The name «{name}» has no letters or digits; give another with --name.")
+    return text
+
+
+def prepare(results: Path, model: str) -> Path:
+    """Make the folder for a model's results and make sure that it can be written, before any work is done."""
+    folder = results / slug(model)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"Results cannot be written to {folder}: {error.strerror}; name another folder with --results."
+        ) from error
+    return folder
+
+
+def find(folder: Path, label: str, key: str) -> Result | None:
+    """Return the result of this task with an equal key, moved to the plain path if it was kept aside."""
+    for path in [folder / label, *sorted(folder.glob(f"{label}~*"))]:
+        if (path / "evidence.json").is_file() and read(path).says["key"] == key:
+            if path.name != label:
+                _place(path, folder / label)
+            return read(folder / label)
+    return None
+
+
+def difference(folder: Path, label: str, parts: Json) -> str:
+    """Say why the result at the plain path is not reused; "" if there is none."""
+    path = folder / label
+    if not (path / "evidence.json").is_file():
+        return ""
+    old = read(path).says["key_parts"]
+    changed = [name for name in parts if parts[name] != old.get(name)]
+    shown = [
+        f"{name} was {_short(old.get(name))} and is {_short(parts[name])}" if name in old else f"{name} is new"
+        for name in changed
+    ]
+    return "; ".join(shown)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{text[:12]}…" if re.fullmatch("[0-9a-f]{64}", text) else text
+
+
+def write(folder: Path, label: str, says: Json, ranking: Ranking) -> Result:
+    """Write a result whole, in the place of an older one, which is kept aside if its key differs."""
+    made = folder / f".{label}.{os.getpid()}"
+    try:
+        made.mkdir()
+        (made / "evidence.json").write_text(dumps(says), encoding="utf-8")
+        for name in ("ranks", "top"):
+            getattr(ranking, name).to_parquet(made / f"{name}.parquet", index=False, compression="zstd")
+        _place(made, folder / label)
+    except OSError as error:
+        raise UserError(
+            f"The result cannot be written to {folder / label}: {error.strerror}; the vectors are kept, so free some "
+            "space or name another folder with --results, and run again."
+        ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return read(folder / label)
+
+
+def _place(made: Path, path: Path) -> None:
+    """Rename `made` to `path`; what is there moves aside by its key, or goes if it has the same one."""
+    key = read(made).says["key"]
+    for _ in range(3):  # another process may put a result there in between
+        if path.exists():
+            old = read(path).says["key"]
+            aside = path.with_name(f"{path.name}~{old[:8]}")
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+            if old == key:
+                shutil.rmtree(aside, ignore_errors=True)
+        try:
+            made.rename(path)
+        except OSError:
+            if not path.exists():
+                raise
+        else:
+            return
+    raise UserError(f"Another run keeps writing {path}; wait for it and run again.")
+
+
+def amend(result: Result, **about: str) -> Result:
+    """Rewrite what is only said of a model (citation, notes, name), which no number depends on."""
+    says = result.says | {"model": result.says["model"] | about}
+    if says == result.says:
+        return result
+    part = result.folder / f".evidence.json.{os.getpid()}"
+    part.write_text(dumps(says), encoding="utf-8")
+    part.replace(result.folder / "evidence.json")
+    return read(result.folder)
+
+
+def dumps(says: Json) -> str:
+    """Return JSON with one row of a table on a line: small, and readable in a diff."""
+
+    def inner(value: object, indent: str) -> str:
+        if isinstance(value, dict) and value and indent.count(" ") < 2:
+            lines = [f"{indent} {json.dumps(name)}: {inner(item, indent + ' ')}" for name, item in value.items()]
+            return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return (
+                "[\n" + ",\n".join(f"{indent} {json.dumps(row, ensure_ascii=False)}" for row in value) + f"\n{indent}]"
+            )
+        return json.dumps(value, ensure_ascii=False)
+
+    return inner(says, "") + "\n"
+
+
+def read(folder: Path) -> Result:
+    """Read a result. Raises UserError if the folder holds none, or one of a schema this version does not know."""
+    path = folder / "evidence.json"
+    try:
+        says = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{folder} holds no result: there is no evidence.json in it.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); delete the folder and run again.") from error
+    if not isinstance(says, dict) or says.get("schema") != SCHEMA:
+        raise UserError(f"{path} is not evidence of schema {SCHEMA}; run again with this version.")
+    return Result(folder, says)
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); run again to make it anew.") from error

@@ -1,0 +1,202 @@
+"""A task and a model in, a Result out: the runner, which ties the other rooms together.
+
+Fetch and read the task; look for a result with an equal key; encode each text once; rank once; measure; write.
+"""
+
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from benchmark import evidence, measures, ranking, scoring, vectors
+from benchmark.encoders import ROLES, Encoder, Role, sent
+from benchmark.evidence import Result
+from benchmark.progress import Progress
+from tasks import collection as collections
+from tasks import fetch, readers
+from tasks.card import SETTINGS, TaskCard
+from tasks.collection import Collection
+from tasks.errors import UserError, nearest
+
+LIBRARIES = ("isogloss", "numpy", "pandas", "pyarrow", "torch", "transformers", "sentence-transformers", "tokenizers")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that is ready to run: its card, its texts, and what is asked of it."""
+
+    card: TaskCard
+    collection: Collection
+    settings: tuple[str, ...]
+    measures: tuple[measures.Measure, ...]
+
+
+def prepare(
+    card: TaskCard,
+    *,
+    settings: Sequence[str] = (),
+    measured: Sequence[str] = (),
+    query_languages: Sequence[str] | None = None,
+    document_languages: Sequence[str] | None = None,
+    mirror: str | None = None,
+    offline: bool = False,
+    progress: Progress,
+) -> Task:
+    """Fetch and read a task and check all that is asked of it. Empty settings or measures mean the card's."""
+    for setting in settings:
+        if setting not in SETTINGS:
+            hint = nearest(setting, list(SETTINGS)) or f"; take {', '.join(SETTINGS)}."
+            raise UserError(f"«{setting}» is not a setting{hint}")
+    wanted = tuple(measures.parse(name) for name in dict.fromkeys([*measured, *card.measures]))
+    missing = fetch.missing_bytes(card)
+    with progress.bytes(f"fetching {card.label}", missing) as advance:
+        files = fetch.fetch(card, mirror, offline, advance)
+    if missing:
+        progress.say(f"{card.title}: licence {card.licence}")
+    whole = readers.load(card, files)
+    if query_languages is not None or document_languages is not None:
+        whole = collections.limit(whole, query_languages, document_languages)
+    return Task(card, whole, tuple(s for s in SETTINGS if s in (settings or card.settings)), wanted)
+
+
+def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
+    """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
+    start = time.perf_counter()
+    card, model = task.card, encoder.model
+    folder = evidence.prepare(results, model.name)
+    parts: dict[str, Any] = {
+        "schema": evidence.SCHEMA,
+        "task": card.label,
+        "task version": card.version,
+        "card": card.hash,
+        "data": task.collection.digest(),
+        "settings": list(task.settings),
+        "measures": [str(measure) for measure in task.measures],
+        "model": model.fingerprint,
+        "similarity": model.similarity,
+        "query prompt": model.prompts["query"],
+        "document prompt": model.prompts["document"],
+        "dtype": model.dtype,
+        "device": model.device,
+        "engine": model.engine,
+    }
+    key = evidence.key_of(parts)
+    if same := evidence.find(folder, card.label, key):
+        progress.say(f"{card.label}: the result in {same.folder} has the same key and is shown as it is.")
+        return evidence.amend(same, name=model.name, citation=model.citation, notes=model.notes)
+    if why := evidence.difference(folder, card.label, parts):
+        progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
+
+    texts: dict[Role, list[str]] = {
+        "query": list(task.collection.queries["text"]),
+        "document": task.collection.document_texts,
+    }
+    encoded = {}
+    for role in ROLES:
+        with progress.texts(f"{card.label}: {'queries' if role == 'query' else 'documents'}") as advance:
+            encoded[role] = vectors.encode(encoder, texts[role], role, advance)
+    before = time.perf_counter()
+    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
+        ranked = ranking.rank(
+            task.collection,
+            _scorer(encoded["query"].vectors, encoded["document"].vectors),
+            task.settings,
+            ignore_identical_ids=card.ignore_identical_ids,
+            progress=done,
+        )
+    ranked_in = time.perf_counter() - before
+    says = {
+        "schema": evidence.SCHEMA,
+        "key": key,
+        "key_parts": parts,
+        "task": _task(task),
+        "model": vars(model)
+        | {
+            "dimensions": int(encoded["query"].vectors.shape[1]),
+            "first_query_as_sent": sent(model, texts["query"][0], "query"),
+            "first_document_as_sent": sent(model, texts["document"][0], "document"),
+            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "tokens": {role: encoded[role].tokens for role in ROLES},
+        },
+        "main_measure": str(task.measures[0]),
+        **evidence.scores(ranked, task.measures),
+        "pools": ranked.pools.to_dict("records"),
+        "ties": round(ranked.ties, 6),
+        "cost": _cost(encoded, ranked_in, start),
+        "environment": _environment(),
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return evidence.write(folder, card.label, says, ranked)
+
+
+def _scorer(queries: scoring.Floats, documents: scoring.Floats) -> Callable[[Sequence[int]], scoring.Scorer]:
+    return lambda order: scoring.dot_product(queries, documents[np.asarray(order)])
+
+
+def _task(task: Task) -> dict[str, Any]:
+    card, texts = task.card, task.collection
+    return {
+        "name": card.name,
+        "version": card.version,
+        "variant": card.variant,
+        "title": card.title,
+        "unit": card.unit,
+        "licence": card.licence,
+        "citation": card.citation,
+        "contamination": card.contamination,
+        "card_hash": card.hash,
+        "data_hash": texts.digest(),
+        "files": {file.path: file.sha256 for file in card.files},
+        "topics": int(texts.queries["topic"].nunique()),
+        "queries": len(texts.queries),
+        "documents": len(texts.documents),
+        "judgements": len(texts.judgements),
+        "query_languages": texts.query_languages,
+        "document_languages": texts.document_languages,
+        "settings": list(task.settings),
+    }
+
+
+def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) -> dict[str, Any]:
+    count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "texts_encoded": count,
+        "encode_seconds": round(seconds, 3),
+        "texts_per_second": round(count / seconds, 1) if seconds else 0,
+        "rank_seconds": round(ranked_in, 3),
+        "total_seconds": round(time.perf_counter() - start, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+    }
+
+
+def _environment() -> dict[str, Any]:
+    libraries = {}
+    for name in LIBRARIES:
+        try:
+            libraries[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    blas = [
+        f"{found.get('internal_api')} {found.get('version')} {found.get('architecture', '')}".strip()
+        for found in threadpool_info()
+        if found.get("user_api") == "blas"
+    ]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": cpu_count(),
+        "libraries": libraries,
+        "blas": sorted(set(blas)),
+    }

@@ -1,0 +1,259 @@
+"""Texts and an encoder in; their vectors out, each text encoded once and kept. The vector store.
+
+The store is addressed by content: `<cache>/vectors/<key of the space>/<checksum>.npy`. A *space* is everything besides
+the text that changes a vector (weights, prompt, dtype, device, library versions, ...); two models, two prompts or two
+dtypes never share a folder. A shard is one array of (hash of the text as sent, tokens, truncated, vector); its name is
+the checksum of its bytes, so a damaged one is found when it is read, and shards need no index.
+
+Shards hold whole batches and are renamed into place, so a killed run loses at most the shard in the making. Batches are
+planned from *all* texts of a call, whatever the store has already: a run that goes on after a kill forms the same
+batches as one that was never disturbed, and gets the same vectors to the last bit. Two processes may fill one store;
+a vector that both wrote is read from the shard whose name comes first.
+"""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.encoders import Encoder, Role, sent
+from tasks.errors import UserError
+from tasks.fetch import cache_folder
+
+SHARD_SECONDS = 10.0
+SHARD_BYTES = 16 << 20
+
+Progress = Callable[[int, int, int, int], None]
+"""Told texts done and in all, padded tokens done and in all."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Vectors [n, dim] of n texts, brought to length one where the model's similarity is cosine; and what it took."""
+
+    vectors: NDArray[np.float32]
+    truncated: float
+    """Share of the texts longer than the model's limit."""
+    tokens: int
+    """Tokens of all texts before truncation, each text once; 0 where the model does not tell."""
+    encoded: int
+    """Texts that were encoded now; the others were in the store."""
+    seconds: float
+    """Time that took, loading the model included."""
+
+
+def space_folder(encoder: Encoder, role: Role, root: Path | None = None) -> Path:
+    """Return the folder of the store for the vectors of one role."""
+    text = json.dumps(encoder.space(role), sort_keys=True)
+    return (root or cache_folder() / "vectors") / _blake(text.encode()).hexdigest()
+
+
+def encode(
+    encoder: Encoder,
+    texts: Sequence[str],
+    role: Role,
+    progress: Progress = lambda *_: None,
+    *,
+    root: Path | None = None,
+    shard_seconds: float = SHARD_SECONDS,
+) -> Encoded:
+    """Return the vectors of `texts`, from the store where it has them, encoding and storing the others.
+
+    Raises UserError for a damaged shard, a model that returns other than finite vectors of one length, or a store that
+    cannot be written; what was stored before stays.
+    """
+    start = time.perf_counter()
+    distinct = list(dict.fromkeys(texts))
+    hashes = [_hash(sent(encoder.model, text, role)) for text in distinct]
+    store = _Store(space_folder(encoder, role, root), shard_seconds)
+    missing = {place for place, key in enumerate(hashes) if key not in store.rows}
+    if missing:
+        store.open(encoder.space(role))
+        lengths, limit = encoder.lengths(distinct, role)
+        batches = plan(lengths, limit, encoder.budget)
+        todo = [(batch, tokens) for batch, tokens in batches if missing.intersection(batch)]
+        texts_done = tokens_done = 0
+        tokens_in_all = sum(tokens for _, tokens in todo)
+        for whole, tokens in todo:
+            batch = [place for place in whole if place in missing]
+            vectors = _checked(encoder, [distinct[place] for place in batch], role)
+            cut = lengths[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
+            store.add([hashes[place] for place in batch], lengths[batch], cut, vectors)
+            texts_done, tokens_done = texts_done + len(batch), tokens_done + tokens
+            progress(texts_done, len(missing), tokens_done, tokens_in_all)
+        store.flush()
+    seconds = time.perf_counter() - start if missing else 0.0
+    rows = store.gather(hashes)
+    vectors = rows["vector"]
+    if encoder.model.similarity == "cosine":
+        vectors = normalise(vectors)
+    place = {text: index for index, text in enumerate(distinct)}
+    return Encoded(
+        vectors=vectors[[place[text] for text in texts]],
+        truncated=float(rows["truncated"].mean()) if len(rows) else 0.0,
+        tokens=int(rows["tokens"].sum()),
+        encoded=len(missing),
+        seconds=seconds,
+    )
+
+
+def plan(lengths: NDArray[np.int32], limit: int, budget: int) -> list[tuple[list[int], int]]:
+    """Return batches as (places, padded tokens), longest texts first, each within `budget` padded tokens.
+
+    Sorting by tokens, not characters, is what saves padding when scripts are mixed.
+    """
+    counted = np.maximum(np.minimum(lengths, limit) if limit else lengths, 1)
+    order = np.argsort(-counted, kind="stable").tolist()
+    batches = []
+    start = 0
+    while start < len(order):
+        longest = int(counted[order[start]])
+        batch = order[start : start + max(1, budget // longest)]
+        batches.append((batch, longest * len(batch)))
+        start += len(batch)
+    return batches
+
+
+def normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the vectors at length one, lengths summed in float64; a zero vector stays zero."""
+    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return (vectors / np.where(length > 0, length, 1)[:, None]).astype(np.float32)
+
+
+def _hash(text: str) -> bytes:
+    return _blake(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _checked(encoder: Encoder, texts: list[str], role: Role) -> NDArray[np.float32]:
+    vectors = encoder.encode(texts, role)
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise UserError(f"{encoder.model.name} returned an array {vectors.shape} for {len(texts)} texts.")
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        text = texts[int(np.argmin(finite))]
+        raise UserError(
+            f"{encoder.model.name} returned a vector with NaN or infinity for the {role} «{text[:80]}»; "
+            "the checkpoint is broken, or its dtype is too narrow for it."
+        )
+    return vectors
+
+
+class _Store:
+    """One folder of shards, and the shard in the making."""
+
+    def __init__(self, folder: Path, shard_seconds: float) -> None:
+        self.folder = folder
+        self.shard_seconds = shard_seconds
+        self.shards: list[NDArray[np.void]] = []
+        self.rows: dict[bytes, tuple[int, int]] = {}
+        self.pending: list[NDArray[np.void]] = []
+        self.since = time.monotonic()
+        for path in sorted(folder.glob("*.npy")):
+            self._take(_read(path))
+
+    def _take(self, shard: NDArray[np.void]) -> None:
+        keys = shard["key"].tobytes()
+        for row in range(len(shard)):
+            self.rows.setdefault(keys[16 * row : 16 * row + 16], (len(self.shards), row))
+        self.shards.append(shard)
+
+    def open(self, space: dict[str, Any]) -> None:
+        """Make the folder, with a file that says in clear what it holds."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(self.folder / "space.json", json.dumps(space, indent=1, sort_keys=True).encode())
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        self.since = time.monotonic()
+
+    def add(
+        self, keys: list[bytes], tokens: NDArray[np.int32], cut: NDArray[np.bool_], vectors: NDArray[np.float32]
+    ) -> None:
+        """Take one batch; write a shard when it is large or old enough."""
+        known = self.pending or self.shards
+        if known and (before := known[0]["vector"].shape[1]) != vectors.shape[1]:
+            raise UserError(f"The model returns {vectors.shape[1]} dimensions where it returned {before} before.")
+        shard = np.empty(len(keys), dtype=_row(vectors.shape[1]))
+        shard["key"] = np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2)
+        shard["tokens"], shard["truncated"], shard["vector"] = tokens, cut, vectors
+        self.pending.append(shard)
+        large = sum(part.nbytes for part in self.pending) >= SHARD_BYTES
+        if large or time.monotonic() - self.since >= self.shard_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending as one shard."""
+        if not self.pending:
+            return
+        shard = np.concatenate(self.pending)
+        stream = io.BytesIO()
+        np.save(stream, shard, allow_pickle=False)
+        data = stream.getvalue()
+        try:
+            _write(self.folder / f"{_blake(data).hexdigest()}.npy", data)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+        self._take(shard)
+        self.pending = []
+        self.since = time.monotonic()
+
+    def gather(self, keys: list[bytes]) -> NDArray[np.void]:
+        """Return the rows of `keys`, in that order."""
+        where = np.array([self.rows[key] for key in keys], dtype=np.intp).reshape(-1, 2)
+        dimensions = self.shards[0]["vector"].shape[1] if self.shards else 0
+        rows = np.empty(len(keys), dtype=_row(dimensions))
+        for number in np.unique(where[:, 0]):
+            those = np.flatnonzero(where[:, 0] == number)
+            rows[those] = self.shards[number][where[those, 1]]
+        return rows
+
+
+def _row(dimensions: int) -> np.dtype[np.void]:
+    return np.dtype([("key", "<u8", (2,)), ("tokens", "<i4"), ("truncated", "?"), ("vector", "<f4", (dimensions,))])
+
+
+def _blake(data: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=16)
+
+
+def _read(path: Path) -> NDArray[np.void]:
+    """Return a shard, mapped into memory, after its checksum was compared with its name."""
+    try:
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, _blake).hexdigest() != path.stem:
+                raise ValueError("the checksum does not match its name")
+        shard: NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"The vector shard {path} is damaged ({error}); delete it, and its texts are encoded again."
+        ) from error
+    return shard
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: to a name of its own, to the disk, then renamed into place."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    if error.errno == errno.ENOSPC:
+        return UserError(f"There is no space left for vectors in {folder}; free some, and the run goes on from here.")
+    return UserError(f"Vectors cannot be written to {folder}: {error.strerror}; set ISOGLOSS_CACHE to another folder.")

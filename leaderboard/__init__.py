@@ -1,0 +1,1 @@
+"""How it is told: tables made from evidence. Computes nothing and never needs a model."""

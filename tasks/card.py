@@ -1,0 +1,153 @@
+"""TOML in, TaskCard out: what a card says of a task, and the catalogue of the cards that ship with the package.
+
+A card is data: every number of a result depends on it only through the fields in `TaskCard.hash`, so correcting a
+description or a citation leaves old results comparable.
+"""
+
+import hashlib
+import json
+import re
+import tomllib
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks import languages
+from tasks.errors import UserError, nearest
+
+CARDS = Path(__file__).parent / "cards"
+SUITES = Path(__file__).parent / "suites"
+SETTINGS = ("mono", "cross", "multi", "pair")
+PROSE = ("title", "description", "homepage", "licence", "citation", "contamination")
+
+
+@dataclass(frozen=True)
+class File:
+    """A pinned file: `path` below a raw-content root (or below the card's folder), its size and SHA-256."""
+
+    path: str
+    bytes: int
+    sha256: str
+    language: str = ""
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """What a task is: one TOML file, read once and never changed."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    reader: str
+    licence: str
+    citation: str
+    settings: tuple[str, ...]
+    measures: tuple[str, ...]
+    folder: Path
+    unit: str = ""
+    homepage: str = ""
+    contamination: str = ""
+    ignore_identical_ids: bool = False
+    files: tuple[File, ...] = ()
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name with its variant, as the command line takes it: `xquad-r@context`."""
+        return f"{self.name}@{self.variant}" if self.variant else self.name
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of everything in the card that a number depends on."""
+        says = {
+            "name": self.name,
+            "version": self.version,
+            "variant": self.variant,
+            "reader": self.reader,
+            "unit": self.unit,
+            "ignore_identical_ids": self.ignore_identical_ids,
+            "files": [[file.language, file.sha256] for file in self.files],
+        }
+        return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path) -> TaskCard:
+    """Read one card. Raises UserError that names the file and the field that is missing, unknown or wrong."""
+    try:
+        says = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    known = set(TaskCard.__dataclass_fields__) - {"folder", "variant"}
+    needed = {"name", "version", "title", "description", "reader", "licence", "citation", "settings", "measures"}
+    if missing := sorted(needed - says.keys()):
+        raise UserError(f"{path} says nothing of {', '.join(missing)}; add it to the card.")
+    if unknown := sorted(says.keys() - known):
+        raise UserError(f"{path} has a field «{unknown[0]}» that no card has{nearest(unknown[0], sorted(known))}")
+    for name in ("settings", "measures"):
+        if not isinstance(says[name], list) or not says[name] or not all(isinstance(x, str) for x in says[name]):
+            raise UserError(f"{path}: {name} must be a list of texts.")
+        says[name] = tuple(says[name])
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(says["name"])):
+        raise UserError(f"{path}: the name «{says['name']}» must be small letters, digits, dots and hyphens.")
+    for setting in says["settings"]:
+        if setting not in SETTINGS:
+            raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(SETTINGS)}.")
+    try:
+        says["files"] = tuple(File(**file) for file in says.get("files", ()))
+    except TypeError as error:
+        raise UserError(f"{path}: a file needs path, bytes, sha256 and language ({error}).") from error
+    for file in says["files"]:
+        if Path(file.path).is_absolute() or ".." in Path(file.path).parts:
+            raise UserError(f"{path}: the file path {file.path} leaves its folder.")
+        if file.language:
+            languages.check(file.language)
+    return TaskCard(folder=path.parent, **says)
+
+
+@cache
+def catalogue() -> dict[str, Path]:
+    """Return the cards that ship with the package, by name: `cards/<name>.toml` or `cards/<name>/card.toml`."""
+    paths = {path.stem: path for path in CARDS.glob("*.toml")}
+    return dict(sorted((paths | {path.parent.name: path for path in CARDS.glob("*/card.toml")}).items()))
+
+
+@cache
+def suites() -> dict[str, tuple[str, ...]]:
+    """Return the suites that ship with the package: name -> labels of its tasks."""
+    return {
+        path.stem: tuple(tomllib.loads(path.read_text(encoding="utf-8"))["tasks"])
+        for path in sorted(SUITES.glob("*.toml"))
+    }
+
+
+def find(label: str) -> TaskCard:
+    """Return the card for `name`, `name@variant`, or a folder of one's own with a `card.toml`.
+
+    Raises UserError with the nearest names when there is none.
+    """
+    folder = Path(label)
+    if "/" in label or (folder.is_dir() and label.partition("@")[0] not in catalogue()):
+        if not (folder / "card.toml").is_file():
+            raise UserError(f"{label} is not a task: a task of your own is a folder with a card.toml and three tables.")
+        return read(folder / "card.toml")
+    name, _, variant = label.partition("@")
+    if name not in catalogue():
+        hint = nearest(name, [*catalogue(), *suites()]) or "; bench tasks lists them."
+        raise UserError(f"There is no task «{name}»{hint}")
+    card = read(catalogue()[name])
+    if not variant:
+        return card
+    if variant not in card.variants:
+        raise UserError(f"{name} has no variant «{variant}»; it has {', '.join(card.variants) or 'none'}.")
+    return replace(card, variant=variant, **card.variants[variant])
+
+
+def resolve(labels: list[str]) -> list[TaskCard]:
+    """Return the cards for task labels, suites taken apart, each task once, in the order given."""
+    expanded = [task for label in labels for task in suites().get(label, (label,))]
+    return [find(label) for label in dict.fromkeys(expanded)]

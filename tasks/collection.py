@@ -1,0 +1,184 @@
+"""The one format: documents, queries and judgements in; a validated Collection out. Also reads and writes it.
+
+Relevance belongs to the *topic*, a question or sentence free of language; queries are its wordings. A document is
+relevant to a topic in whatever language it is asked, so the judgements are stated once for all languages.
+
+==========  =======================================================================
+documents   ``doc_id, lang, text`` and, if there is one, ``title``; further columns are facets
+queries     ``query_id, lang, text, topic``; further columns are facets
+judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not relevant)
+==========  =======================================================================
+"""
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from tasks import languages
+from tasks.errors import UserError, nearest
+
+COLUMNS = {
+    "documents": ("doc_id", "lang", "text"),
+    "queries": ("query_id", "lang", "text", "topic"),
+    "judgements": ("topic", "doc_id", "relevance"),
+}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One task's texts and judgements, valid by construction when it comes from `build` or `read`."""
+
+    documents: pd.DataFrame
+    queries: pd.DataFrame
+    judgements: pd.DataFrame
+
+    @property
+    def document_languages(self) -> list[str]:
+        """The languages of the documents, sorted."""
+        return sorted(self.documents["lang"].unique())
+
+    @property
+    def query_languages(self) -> list[str]:
+        """The languages of the queries, sorted."""
+        return sorted(self.queries["lang"].unique())
+
+    @property
+    def document_texts(self) -> list[str]:
+        """The documents as text: the title, where there is one, stands before the text (as BEIR does)."""
+        if "title" not in self.documents:
+            return list(self.documents["text"])
+        titles = self.documents["title"].fillna("")
+        return [f"{title} {text}".strip() for title, text in zip(titles, self.documents["text"], strict=True)]
+
+    def digest(self) -> str:
+        """Return the SHA-256 (hex) of the three tables as they are; equal digests mean equal data."""
+        sha = hashlib.sha256()
+        for table in COLUMNS:
+            frame: pd.DataFrame = getattr(self, table)
+            for column in sorted(frame.columns):
+                sha.update(f"{table}.{column}\x1e".encode())
+                sha.update("\x1f".join(frame[column].astype(str)).encode("utf-8", "surrogatepass"))
+        return sha.hexdigest()
+
+
+def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame, where: str) -> Collection:
+    """Validate the three tables and join them to a Collection.
+
+    Raises UserError with every kind of problem found, each with its first offender; `where` names the source.
+    """
+    tables = {"documents": documents, "queries": queries, "judgements": judgements}
+    problems = [
+        f"the {table} table has no column «{column}»"
+        for table, columns in COLUMNS.items()
+        for column in columns
+        if column not in tables[table].columns
+    ]
+    if not problems:
+        problems = list(_problems(documents, queries, judgements))
+    if problems:
+        raise UserError(f"{where} is not a valid collection: {'; '.join(problems)}.")
+    return Collection(
+        documents.reset_index(drop=True),
+        queries.reset_index(drop=True),
+        judgements.astype({"relevance": "int32"}).reset_index(drop=True),
+    )
+
+
+def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame) -> Iterator[str]:
+    def first(ids: pd.Series) -> str:
+        return f"«{ids.iloc[0]}»" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
+
+    for table, key, frame in (("document", "doc_id", documents), ("query", "query_id", queries)):
+        if frame.empty:
+            yield f"there is no {table}"
+        for column in (key, "lang", "text", "topic"):
+            if column not in frame:
+                continue
+            empty = frame.loc[frame[column].isna() | (frame[column].astype(str).str.strip() == ""), key]
+            if empty.size:
+                yield f"{table} {first(empty)} has an empty {column}"
+        if (twice := frame.loc[frame[key].duplicated(), key]).size:
+            yield f"{table} id {first(twice)} occurs twice"
+        for tag in frame["lang"].dropna().unique():
+            try:
+                languages.check(str(tag))
+            except UserError as error:
+                yield f"{table} {first(frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
+    if (unknown := judgements.loc[~judgements["doc_id"].isin(documents["doc_id"]), "doc_id"]).size:
+        yield f"a judgement names document {first(unknown)}, which does not exist"
+    if (twice := judgements.loc[judgements.duplicated(["topic", "doc_id"]), "topic"]).size:
+        yield f"topic {first(twice)} judges a document twice"
+    relevance = pd.to_numeric(judgements["relevance"], errors="coerce")
+    if (bad := judgements.loc[relevance.isna() | (relevance < 0) | (relevance % 1 != 0), "topic"]).size:
+        yield f"topic {first(bad)} has a relevance that is not an integer >= 0"
+    answered = judgements.loc[relevance > 0, "topic"]
+    if (missing := queries.loc[~queries["topic"].isin(answered), "topic"].drop_duplicates()).size:
+        yield f"topic {first(missing)} has no relevant document"
+
+
+def limit(
+    collection: Collection, query_languages: Iterable[str] | None, document_languages: Iterable[str] | None
+) -> Collection:
+    """Keep only queries and documents in the given languages (None: all), and topics that still have an answer.
+
+    Raises UserError for a language that the collection does not have, or when nothing is left.
+    """
+    documents, queries, judgements = collection.documents, collection.queries, collection.judgements
+    if query_languages is not None:
+        queries = queries[queries["lang"].isin(_known(query_languages, collection.query_languages, "queries"))]
+    if document_languages is not None:
+        known = _known(document_languages, collection.document_languages, "documents")
+        documents = documents[documents["lang"].isin(known)]
+        judgements = judgements[judgements["doc_id"].isin(documents["doc_id"])]
+    answered = judgements.loc[judgements["relevance"] > 0, "topic"]
+    queries = queries[queries["topic"].isin(answered)]
+    if queries.empty:
+        raise UserError("No query has an answer in the chosen languages; choose others or leave the limit out.")
+    return replace(
+        collection,
+        documents=documents.reset_index(drop=True),
+        queries=queries.reset_index(drop=True),
+        judgements=judgements.reset_index(drop=True),
+    )
+
+
+def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:
+    for tag in wanted:
+        if tag not in known:
+            hint = nearest(tag, known) or f"; there are {', '.join(known)}."
+            raise UserError(f"This task has no {what} in language «{tag}»{hint}")
+    return set(wanted)
+
+
+def write(collection: Collection, folder: Path) -> None:
+    """Write the three tables as `documents.parquet`, `queries.parquet` and `judgements.parquet` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in COLUMNS:
+        getattr(collection, table).to_parquet(folder / f"{table}.parquet", index=False)
+
+
+def read(folder: Path) -> Collection:
+    """Read `documents`, `queries` and `judgements` from `folder`, each as .parquet, .jsonl or .tsv, and validate."""
+    documents, queries, judgements = (_table(folder, table) for table in COLUMNS)
+    return build(documents, queries, judgements, str(folder))
+
+
+def _table(folder: Path, table: str) -> pd.DataFrame:
+    files = [path for ending in ("parquet", "jsonl", "tsv") if (path := folder / f"{table}.{ending}").is_file()]
+    if len(files) != 1:
+        raise UserError(
+            f"{folder} needs exactly one of {table}.parquet, {table}.jsonl and {table}.tsv; it has {len(files)}."
+        )
+    path = files[0]
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".jsonl":
+            return pd.read_json(path, lines=True, encoding="utf-8", dtype=False, convert_dates=False)
+        return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as {path.suffix[1:].upper()}: {str(error).splitlines()[0]}.") from error

@@ -1,0 +1,68 @@
+"""Random collections and vectors: many ties, duplicate texts, graded and missing relevance, holes between languages."""
+
+import numpy as np
+import pandas as pd
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from benchmark.vectors import normalise
+from tasks.collection import Collection, build
+
+LANGUAGES = ["de", "en", "sw", "zh-Hans"]
+Floats = NDArray[np.float32]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[Collection, Floats, Floats]:
+    """A collection with query vectors [Q, dim] and document vectors [D, dim], normalised or not."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    languages = LANGUAGES[: draw(st.integers(1, 4))]
+    spoken = LANGUAGES[: draw(st.integers(1, 4))]
+    topics = draw(st.integers(1, 6))
+    per_language = draw(st.integers(1, 14))
+    documents = pd.DataFrame(
+        [
+            (f"{lang}-{rng.integers(0, 10**6)}-{i}", lang, f"text {i}")
+            for lang in languages
+            for i in range(per_language)
+        ],
+        columns=["doc_id", "lang", "text"],
+    )
+    documents = documents.sample(frac=1, random_state=int(rng.integers(2**31))).reset_index(drop=True)
+    graded = draw(st.booleans())
+    judgements = [
+        (f"t{topic}", doc_id, int(rng.integers(0, 4)) if graded else 1)
+        for topic in range(topics)
+        for doc_id in rng.choice(documents["doc_id"], size=rng.integers(1, min(6, len(documents)) + 1), replace=False)
+    ]
+    for topic in range(topics):  # at least one relevant document each
+        place = next(i for i, row in enumerate(judgements) if row[0] == f"t{topic}")
+        judgements[place] = (*judgements[place][:2], max(1, judgements[place][2]))
+    queries = [
+        (f"t{topic}/{lang}", lang, f"question {topic}", f"t{topic}")
+        for topic in range(topics)
+        for lang in spoken
+        if rng.random() < 0.8
+    ] or [(f"t0/{spoken[0]}", spoken[0], "question", "t0")]
+    collection = build(
+        documents,
+        pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic"]),
+        pd.DataFrame(judgements, columns=["topic", "doc_id", "relevance"]),
+        "random",
+    )
+    dim = draw(st.sampled_from([1, 2, 3, 17]))
+    kind = draw(st.sampled_from(["few values", "dense", "near", "constant"]))
+
+    def vectors(count: int) -> Floats:
+        if kind == "few values":
+            return rng.integers(-1, 2, (count, dim)).astype(np.float32)
+        if kind == "constant":
+            return np.ones((count, dim), dtype=np.float32)
+        noise = rng.standard_normal((count, dim)).astype(np.float32)
+        return noise if kind == "dense" else 1 + noise * np.float32(1e-4)
+
+    left, right = normalise(vectors(len(queries))), normalise(vectors(len(documents)))
+    twin = rng.integers(0, len(documents), len(documents))
+    copied = rng.random(len(documents)) < 0.3
+    right[copied] = right[twin[copied]]
+    return collection, left, right

@@ -1,0 +1,203 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmark import measures, ranking, scoring
+from benchmark.ranking import Ranking
+from benchmark.vectors import normalise
+from tasks.collection import Collection, build
+from tests import oracle
+from tests.strategies import Floats, problems
+
+EVERY = {"mono", "cross", "multi", "pair"}
+relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+
+def ranked(collection: Collection, left: Floats, right: Floats, kinds: set[str] = EVERY, **how: object) -> Ranking:
+    return ranking.rank(
+        collection,
+        lambda order: scoring.dot_product(left, right[np.array(order)]),
+        kinds,
+        **how,  # type: ignore[arg-type]
+    )
+
+
+def scorer_of(collection: Collection, left: Floats, right: Floats) -> scoring.DotProduct:
+    del collection
+    return scoring.dot_product(left, right)
+
+
+@relaxed
+@given(problems())
+def test_scores_are_the_correctly_rounded_dot_products(problem: tuple[Collection, Floats, Floats]) -> None:
+    collection, left, right = problem
+    scorer = scorer_of(collection, left, right)
+    exact = oracle.exact_scores(scorer.queries, scorer.documents)
+    everything = slice(0, len(left)), slice(0, len(right))
+    rows, columns = np.indices(exact.shape)
+    np.testing.assert_array_equal(scorer.exact(*everything), exact)
+    np.testing.assert_array_equal(scorer.pairs(rows.ravel(), columns.ravel()), exact.ravel())
+    assert np.abs(scorer.block(*everything) - exact).max() <= scorer.error
+
+
+@relaxed
+@given(problems(), st.sampled_from([1, 7, 256]), st.sampled_from([1, 2]))
+def test_ranks_equal_sorting_every_pool(problem: tuple[Collection, Floats, Floats], rows: int, threads: int) -> None:
+    collection, left, right = problem
+    scorer = scorer_of(collection, left, right)
+    scores = scorer.exact(slice(0, len(left)), slice(0, len(right)))
+    found = ranked(collection, left, right, rows=rows, threads=threads)
+    expected = oracle.ranks(collection, scores, EVERY)
+    key = ["query_id", "doc_id", "pool"]
+    got = found.ranks[[*key, "rank"]].astype(dict.fromkeys(key, "str")).sort_values(key).reset_index(drop=True)
+    expected = expected.sort_values(key).reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, expected, check_dtype=False)
+
+
+@relaxed
+@given(problems(), st.booleans())
+def test_measures_equal_pytrec_eval(problem: tuple[Collection, Floats, Floats], ignore: bool) -> None:
+    collection, left, right = problem
+    if ignore:  # give some documents the id of a query
+        renamed = dict(zip(collection.documents["doc_id"], collection.queries["query_id"], strict=False))
+        collection = build(
+            collection.documents.assign(doc_id=collection.documents["doc_id"].replace(renamed)),
+            collection.queries,
+            collection.judgements.assign(doc_id=collection.judgements["doc_id"].replace(renamed)),
+            "renamed",
+        )
+    scores = scorer_of(collection, left, right).exact(slice(0, len(left)), slice(0, len(right)))
+    expected = oracle.trec(collection, scores, EVERY, oracle.TREC, ignore_identical_ids=ignore)
+    found = ranked(collection, left, right, ignore_identical_ids=ignore)
+    names = list(oracle.TREC)
+    got = measures.evaluate(found.ranks, [measures.parse(name) for name in names])
+    key = ["query_id", "pool"]
+    got = got[[*key, *names]].astype(dict.fromkeys(key, "str")).sort_values(key).reset_index(drop=True)
+    if expected.empty:
+        assert got.empty
+        return
+    expected = expected[[*key, *names]].sort_values(key).reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, expected, rtol=0, atol=1e-6)
+
+
+@relaxed
+@given(problems(), st.sampled_from([1, 3, 100]))
+def test_top_is_the_head_of_the_whole_pool(problem: tuple[Collection, Floats, Floats], k: int) -> None:
+    collection, left, right = problem
+    scores = scorer_of(collection, left, right).exact(slice(0, len(left)), slice(0, len(right)))
+    top = ranked(collection, left, right, top=k).top
+    ids = collection.documents["doc_id"].to_numpy(object)
+    for place, query_id in enumerate(collection.queries["query_id"]):
+        expected = [doc_id for _, doc_id in sorted(zip(scores[place], ids, strict=True), reverse=True)][:k]
+        mine = top[top["query_id"] == query_id]
+        assert mine["doc_id"].tolist() == expected
+        assert mine["rank"].tolist() == list(range(1, len(expected) + 1))
+
+
+@relaxed
+@given(problems())
+def test_ties_are_counted(problem: tuple[Collection, Floats, Floats]) -> None:
+    collection, left, right = problem
+    scores = scorer_of(collection, left, right).exact(slice(0, len(left)), slice(0, len(right)))
+    place = {doc_id: i for i, doc_id in enumerate(collection.documents["doc_id"])}
+    relevant = collection.judgements[collection.judgements["relevance"] > 0]
+    tied = [
+        (scores[row] == scores[row, place[doc_id]]).sum() > 1
+        for row, topic in enumerate(collection.queries["topic"])
+        for doc_id in relevant.loc[relevant["topic"] == topic, "doc_id"]
+    ]
+    assert ranked(collection, left, right).ties == pytest.approx(np.mean(tied))
+
+
+def parallel(topics: int, languages: list[str], noise: float, seed: int = 0) -> tuple[Collection, Floats, Floats]:
+    """A parallel task with vectors that are near their topic's, nearer in their own language."""
+    rng = np.random.default_rng(seed)
+    ids = [(f"t{topic}", lang) for topic in range(topics) for lang in languages]
+    meaning, accent = rng.standard_normal((topics, 48)), rng.standard_normal((len(languages), 48))
+
+    def vectors() -> Floats:
+        mixed = np.array([meaning[int(t[1:])] + accent[languages.index(lang)] for t, lang in ids])
+        mixed = (mixed + noise * rng.standard_normal(mixed.shape)).astype(np.float32)
+        return normalise(mixed)
+
+    collection = build(
+        pd.DataFrame([(f"{t}/{lang}", lang, f"a {t} {lang}") for t, lang in ids], columns=["doc_id", "lang", "text"]),
+        pd.DataFrame(
+            [(f"{t}/{lang}", lang, f"q {t} {lang}", t) for t, lang in ids],
+            columns=["query_id", "lang", "text", "topic"],
+        ),
+        pd.DataFrame([(t, f"{t}/{lang}", 1) for t, lang in ids], columns=["topic", "doc_id", "relevance"]),
+        "parallel",
+    )
+    return collection, vectors(), vectors()
+
+
+@pytest.mark.parametrize("part", [7, 1 << 16])
+@pytest.mark.parametrize(("rows", "threads"), [(1, 1), (7, 2), (10**6, 1), (256, 2)])
+def test_blocks_parts_and_threads_change_nothing(
+    part: int, rows: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection, left, right = parallel(60, ["ar", "en", "th"], 1.0)
+    plain = ranked(collection, left, right, rows=64, threads=1)
+    monkeypatch.setattr(ranking, "PART", part)
+    other = ranked(collection, left, right, rows=rows, threads=threads)
+    key = ["query_id", "doc_id", "pool"]
+    first, second = (
+        found.ranks.astype(dict.fromkeys(key, "str")).sort_values(key).reset_index(drop=True)
+        for found in (plain, other)
+    )
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(plain.top.drop(columns="score"), other.top.drop(columns="score"))
+
+
+def test_renamed_ids_change_nothing_without_ties() -> None:
+    collection, left, right = parallel(40, ["en", "sw"], 0.5)
+    new = {doc_id: f"x{(i * 37) % 80:03}" for i, doc_id in enumerate(collection.documents["doc_id"])}
+    renamed = build(
+        collection.documents.assign(doc_id=collection.documents["doc_id"].map(new)),
+        collection.queries,
+        collection.judgements.assign(doc_id=collection.judgements["doc_id"].map(new)),
+        "renamed",
+    )
+    first, second = (
+        measures.evaluate(ranked(c, left, right).ranks, [measures.parse("AP")]).sort_values(["query_id", "pool"])["AP"]
+        for c in (collection, renamed)
+    )
+    assert first.tolist() == second.tolist()
+
+
+def test_a_constant_scorer_gives_one_picture_in_every_measure() -> None:
+    collection, left, right = parallel(30, ["en", "sw"], 0.5)
+    left, right = np.ones_like(left), np.ones_like(right)
+    found = ranked(collection, left, right)
+    assert found.ties == 1.0
+    ids = sorted(collection.documents["doc_id"], reverse=True)
+    pool = found.ranks[found.ranks["pool"] == ranking.ALL]
+    assert (pool["rank"].to_numpy() == pool["doc_id"].astype("str").map(ids.index).to_numpy() + 1).all()
+    values = measures.evaluate(found.ranks, [measures.parse(name) for name in ("RR", "AP", "nDCG@10", "R@10")])
+    assert (values[values["RR"] < 0.1][["nDCG@10", "R@10"]] == 0).all().all()
+
+
+def test_many_near_scores_are_scored_exactly_and_stay_right() -> None:
+    """A model whose scores are nearly all alike: every pair is in doubt, so whole blocks are computed exactly."""
+    rng = np.random.default_rng(0)
+    collection, left, right = parallel(80, ["en", "sw", "th"], 0.5)
+    base = rng.standard_normal(left.shape[1])
+    left, right = (
+        (base + 1e-4 * rng.standard_normal(x.shape)).astype(np.float32) / np.float32(np.linalg.norm(base))
+        for x in (left, right)
+    )
+    scores = scorer_of(collection, left, right).exact(slice(0, len(left)), slice(0, len(right)))
+    expected = oracle.ranks(collection, scores, {"multi"}).sort_values(["query_id", "doc_id"])["rank"].tolist()
+    found = ranked(collection, left, right, {"multi"}).ranks.astype({"query_id": "str", "doc_id": "str"})
+    assert found.sort_values(["query_id", "doc_id"])["rank"].tolist() == expected
+
+
+def test_vectors_of_any_length_are_scored() -> None:
+    collection, left, right = parallel(30, ["en", "sw"], 0.5)
+    plain, scaled = (ranked(collection, a, b, {"multi"}).ranks for a, b in ((left, right), (left * 8, right * 1024)))
+    pd.testing.assert_frame_equal(plain, scaled)
+    zero = ranked(collection, np.zeros_like(left), right, {"multi"})
+    assert zero.ties == 1.0
