@@ -71,6 +71,7 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
     Raises UserError with every kind of problem found, each with its first offender; `where` names the source.
     """
     tables = {"documents": documents, "queries": queries, "judgements": judgements}
+    tables = {table: _as_text(frame) for table, frame in tables.items()}
     problems = [
         f"the {table} table has no column «{column}»"
         for table, columns in COLUMNS.items()
@@ -78,14 +79,17 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
         if column not in tables[table].columns
     ]
     if not problems:
-        problems = list(_problems(documents, queries, judgements))
+        problems = list(_problems(**tables))
     if problems:
         raise UserError(f"{where} is not a valid collection: {'; '.join(problems)}.")
-    return Collection(
-        documents.reset_index(drop=True),
-        queries.reset_index(drop=True),
-        judgements.astype({"relevance": "int32"}).reset_index(drop=True),
-    )
+    tables["judgements"] = tables["judgements"].astype({"relevance": "int32"})
+    return Collection(**{table: frame.reset_index(drop=True) for table, frame in tables.items()})
+
+
+def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with ids, tags and texts as text: an id that looks like a number is an id all the same."""
+    named = {column for columns in COLUMNS.values() for column in columns} - {"relevance"}
+    return frame.astype(dict.fromkeys(named & set(frame.columns), "str"))
 
 
 def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame) -> Iterator[str]:
@@ -178,7 +182,7 @@ def _table(folder: Path, table: str) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True, encoding="utf-8", dtype=False, convert_dates=False)
+            return pd.read_json(path, lines=True, encoding="utf-8", dtype=False)
         return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read as {path.suffix[1:].upper()}: {str(error).splitlines()[0]}.") from error

@@ -14,6 +14,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,18 +84,17 @@ def _one(file: File, mirror: str | None, offline: bool, progress: Progress) -> P
         free = shutil.disk_usage(path.parent).free
         if free < file.bytes:
             raise OSError(errno.ENOSPC, "")
-        with FileLock(f"{path}.lock"):
+        with FileLock(cache_folder() / "data" / ".lock"):
             if not (path.is_file() and _sha256(path) == file.sha256):
                 _bring(file, root, path, progress)
     except OSError as error:
-        Path(f"{path}.part").unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(f"{path}.part").unlink()
         if error.errno == errno.ENOSPC:
             raise UserError(
                 f"There is no space for {path} ({file.bytes:,} bytes); free some or set ISOGLOSS_CACHE elsewhere."
             ) from error
         raise UserError(f"{path} cannot be written: {error.strerror}; set ISOGLOSS_CACHE to another folder.") from error
-    finally:
-        Path(f"{path}.lock").unlink(missing_ok=True)
     return path
 
 
@@ -157,7 +157,7 @@ def _copy(source: BinaryIO, part: Path, size: int, progress: Progress) -> None:
             progress(len(chunk))
             if target.tell() > size:
                 return
-    if isinstance(source, http.client.HTTPResponse) and part.stat().st_size < size:
+    if isinstance(source, http.client.HTTPResponse) and source.length:  # bytes that were announced and did not come
         raise ConnectionError("the connection closed early")
 
 

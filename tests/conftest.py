@@ -1,0 +1,79 @@
+"""Where tests find real data and a real checkpoint, and a cache of their own."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmark import cli
+from benchmark.progress import Progress
+
+
+@pytest.fixture(scope="session")
+def mirror() -> str:
+    """The folder that mirrors the upstream files."""
+    folder = os.environ.get("ISOGLOSS_MIRROR")
+    if not folder:
+        pytest.skip("needs real data: set ISOGLOSS_MIRROR to a mirror of raw.githubusercontent.com")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Path:
+    """A real multilingual checkpoint."""
+    folder = os.environ.get("ISOGLOSS_TEST_MODELS")
+    if not folder:
+        pytest.skip("needs a real checkpoint: set ISOGLOSS_TEST_MODELS to a folder with multilingual-e5-small")
+    return Path(folder) / "multilingual-e5-small"
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the tests that encode much, so that no text is encoded twice."""
+    return Path(os.environ.get("ISOGLOSS_CACHE") or tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and no mirror."""
+    monkeypatch.setenv("ISOGLOSS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("ISOGLOSS_MIRROR", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def progress() -> Progress:
+    return Progress(Console(stderr=True))
+
+
+@pytest.fixture
+def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., "Ran"]:
+    """The command line in this process: `bench("run", "--json")` gives exit code, output and errors."""
+
+    def call(*words: object) -> Ran:
+        monkeypatch.setattr("sys.argv", ["bench", *(str(word) for word in words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, err = capsys.readouterr()
+        return Ran(int(stopped.value.code or 0), out, err)
+
+    return call
+
+
+class Ran:
+    """What a call of the command line gave."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    def failed(self, *parts: str) -> None:
+        """Check that it failed as a person should see it: one sentence that says these things, exit code 2."""
+        assert self.code == 2, self.err
+        last = self.err.strip().splitlines()[-1]
+        assert last.startswith("bench: ")
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in last, f"{part!r} is not in {last!r}"
