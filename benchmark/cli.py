@@ -297,3 +297,7 @@ def main() -> None:
     except BrokenPipeError:
         code = 141
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ import io
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from tasks.fetch import cache_folder
 
 SHARD_SECONDS = 10.0
 SHARD_BYTES = 16 << 20
+STALE_SECONDS = 3600
 
 Progress = Callable[[int, int, int, int], None]
 """Told texts done and in all, padded tokens done and in all."""
@@ -171,6 +173,9 @@ class _Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(self.folder / "space.json", json.dumps(space, indent=1, sort_keys=True).encode())
+            for left in self.folder.glob(".*"):  # by a run that was killed while it wrote
+                if time.time() - left.stat().st_mtime > STALE_SECONDS:
+                    left.unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         self.since = time.monotonic()
@@ -241,7 +246,7 @@ def _read(path: Path) -> NDArray[np.void]:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all: to a name of its own, to the disk, then renamed into place."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with part.open("wb") as stream:
             stream.write(data)

@@ -84,9 +84,8 @@ def address(server: Server) -> str:
 
 
 def only_file(cache: Path) -> list[str]:
-    return sorted(
-        str(path.relative_to(cache / "data")) for path in cache.rglob("*") if path.is_file() and path.name != ".lock"
-    )
+    files = (path for path in cache.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(str(path.relative_to(cache / "data")) for path in files)
 
 
 def test_from_a_folder(folder: Path, cache: Path) -> None:

