@@ -112,7 +112,7 @@ def run(
         )
         for card in cards
     ]
-    if encoder.model.family == "checkpoint" and dtype == "float32" and _computes_bfloat16(encoder.model.device):
+    if encoder.model.family == "checkpoint" and dtype == "float32" and encoders.computes_bfloat16(encoder.model.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
     command = " ".join(["bench", *(_quoted(word) for word in sys.argv[1:])])
     for one in ready:
@@ -256,14 +256,6 @@ def _quoted(word: str) -> str:
     import shlex
 
     return shlex.quote(word)
-
-
-def _computes_bfloat16(device: str) -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
-    except OSError:
-        return False
-    return device == "cpu" and not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags)
 
 
 def _console() -> "Console":

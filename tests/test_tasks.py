@@ -325,3 +325,16 @@ def test_a_broken_squad_file_is_named(broken: str | bytes, says: str, tmp_path: 
         readers.load(found, {found.files[3]: path})
     assert says in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+def test_the_documented_example_is_a_task(tmp_path: Path) -> None:
+    """docs/tasks.md: the card and the three tables, as they stand there."""
+    text = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text(encoding="utf-8")
+    names = ["card.toml", "documents.tsv", "queries.tsv", "judgements.tsv"]
+    blocks = [block.partition("\n")[2] for block in text.split("```")[1::2]]
+    for name, block in zip(names, blocks[1:5], strict=True):
+        (tmp_path / name).write_text(block, encoding="utf-8")
+    found = card.find(str(tmp_path))
+    texts = readers.load(found, {})
+    assert found.name == "rivers"
+    assert (len(texts.documents), len(texts.queries), len(texts.judgements)) == (4, 3, 4)

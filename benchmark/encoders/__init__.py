@@ -113,3 +113,14 @@ def load(
 def sent(model: Model, text: str, role: Role) -> str:
     """Return a text as the model gets it: after its prompt."""
     return model.prompts[role] + text
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether the device computes bfloat16 itself: any GPU in use, or a processor with AMX or AVX-512 for it."""
+    if device != "cpu":
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not {"amx_bf16", "avx512_bf16"}.isdisjoint(flags)
