@@ -63,13 +63,14 @@ def averages(
 
 def _chance(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return the expected mean of each direction for a random order, from how many relevants its queries have."""
-    counts = values.groupby(["query_lang", "pool", "relevant"], observed=True).size().rename("queries").reset_index()
-    counts = counts.astype({"query_lang": "str", "pool": "str"}).merge(pools.astype({"pool": "str"}), on="pool")
-    kinds = counts[["relevant", "documents"]].drop_duplicates()
-    shapes = list(kinds.itertuples(index=False, name=None))
+    counts = values.groupby(["query_lang", "pool", "gains"], observed=True).size().rename("queries").reset_index()
+    counts = counts.astype({"query_lang": "str", "pool": "str", "gains": "str"})
+    counts = counts.merge(pools.astype({"pool": "str"}), on="pool")
+    kinds = counts[["gains", "documents"]].drop_duplicates()
+    shapes = [([int(gain) for gain in gains.split(",")], documents) for gains, documents in kinds.to_numpy().tolist()]
     for measure in measures:
-        kinds[str(measure)] = [chance(measure, relevant, documents) for relevant, documents in shapes]
-    counts = counts.merge(kinds, on=["relevant", "documents"])
+        kinds[str(measure)] = [chance(measure, gains, documents) for gains, documents in shapes]
+    counts = counts.merge(kinds, on=["gains", "documents"])
     names = [str(measure) for measure in measures]
     counts[names] = counts[names].mul(counts["queries"], axis=0)
     sums = counts.groupby(["query_lang", "pool"])[[*names, "queries"]].sum()

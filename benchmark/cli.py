@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 something outside the program is wrong, said in one senten
 """
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -275,7 +276,13 @@ def _errors() -> "Console":
 
 def main() -> None:
     """Run the command line: what a person got wrong is one sentence and exit code 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to stop
     try:
+        for word in sys.argv[1:]:
+            if any("\ud800" <= letter <= "\udfff" for letter in word):
+                raise UserError(f"The argument {word!a} is not UTF-8; write it in UTF-8.")
         code = app(standalone_mode=False)
     except UserError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -283,11 +290,14 @@ def main() -> None:
     except USAGE_ERROR as error:
         print(f"bench: {error.format_message()} (bench --help shows how)", file=sys.stderr)
         code = 2
+    except BrokenPipeError:
+        code = 141
+    except OSError as error:
+        print(f"bench: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
+        code = 2
     except (KeyboardInterrupt, typer.Abort):
         print("bench: stopped; what was encoded so far is kept, and the next run goes on from there.", file=sys.stderr)
         code = 130
-    except BrokenPipeError:
-        code = 141
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -13,20 +13,31 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet
+from filelock import FileLock
 
 from benchmark import averages, bias
 from benchmark.measures import Measure, evaluate
 from benchmark.ranking import ALL, Ranking
 from tasks.errors import UserError
+from tasks.fetch import cache_folder
 
 SCHEMA = 1
 DIGITS = 8
+RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "rank")
+TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
+NEEDED: dict[str, Any] = {
+    "key": str, "key_parts": dict, "task": dict, "model": dict, "main_measure": str, "directions": list,
+    "averages": list, "bias": list, "pools": list, "ties": (int, float), "cost": dict,
+}  # fmt: skip
 Json = dict[str, Any]
 
 
@@ -39,7 +50,7 @@ class Result:
 
     def ranks(self) -> pd.DataFrame:
         """Return `Ranking.ranks`."""
-        return _parquet(self.folder / "ranks.parquet")
+        return _parquet(self.folder / "ranks.parquet", RANKS)
 
     def pools(self) -> pd.DataFrame:
         """Return `Ranking.pools`."""
@@ -47,7 +58,7 @@ class Result:
 
     def top(self) -> pd.DataFrame:
         """Return `Ranking.top`."""
-        return _parquet(self.folder / "top.parquet")
+        return _parquet(self.folder / "top.parquet", TOP)
 
 
 def key_of(parts: Json) -> str:
@@ -120,41 +131,67 @@ def slug(name: str) -> str:
     return text
 
 
-def prepare(results: Path, model: str) -> Path:
-    """Make the folder for a model's results and make sure that it can be written, before any work is done."""
+def prepare(results: Path, model: str, label: str) -> Path:
+    """Make the folder for a model's results and make sure that the result can be put there, before any work is done."""
     folder = results / slug(model)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        Path(tempfile.mkdtemp(prefix=".probe-", dir=folder)).rmdir()
+        plain = folder / label
+        if plain.is_dir() and not any(plain.iterdir()):
+            plain.rmdir()
     except OSError as error:
         raise UserError(
             f"Results cannot be written to {folder}: {error.strerror}; name another folder with --results."
         ) from error
+    if plain.exists() and not (plain / "evidence.json").is_file():
+        raise UserError(f"{plain} is there and is no result; move it away, or name another folder with --results.")
     return folder
 
 
 def find(folder: Path, label: str, key: str) -> Result | None:
-    """Return the result of this task with an equal key, moved to the plain path if it was kept aside."""
-    for path in [folder / label, *sorted(folder.glob(f"{label}~*"))]:
-        if (path / "evidence.json").is_file() and read(path).says["key"] == key:
-            if path.name != label:
-                _place(path, folder / label)
-            return read(folder / label)
+    """Return the whole result of this task with an equal key, moved to the plain path if it was kept aside."""
+    with _alone(folder):
+        for path in [folder / label, *sorted(folder.glob(f"{label}~*"))]:
+            if _key(path) == key:
+                if path.name != label:
+                    _place(path, folder / label)
+                return read(folder / label)
     return None
+
+
+def _key(path: Path) -> str:
+    """Return the key of the result at `path`; "" if there is none that can be read whole."""
+    try:
+        result = read(path)
+        for name, columns in (("ranks", RANKS), ("top", TOP)):
+            _columns(path / f"{name}.parquet", columns)
+    except UserError:
+        return ""
+    return str(result.says["key"])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time move results in `folder`. The lock lies in the cache: results are for committing."""
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]):
+        yield
 
 
 def difference(folder: Path, label: str, parts: Json) -> str:
     """Say why the result at the plain path is not reused; "" if there is none."""
     path = folder / label
-    if not (path / "evidence.json").is_file():
+    if not path.exists():
         return ""
+    if not _key(path):
+        return "it is damaged, or of another version"
     old = read(path).says["key_parts"]
-    changed = [name for name in parts if parts[name] != old.get(name)]
     shown = [
         f"{name} was {_short(old.get(name))} and is {_short(parts[name])}" if name in old else f"{name} is new"
-        for name in changed
+        for name in parts
+        if parts[name] != old.get(name)
     ]
     return "; ".join(shown)
 
@@ -166,42 +203,45 @@ def _short(value: object) -> str:
 
 def write(folder: Path, label: str, says: Json, ranking: Ranking) -> Result:
     """Write a result whole, in the place of an older one, which is kept aside if its key differs."""
-    made = folder / f".{label}.{os.getpid()}"
+    made = None
     try:
-        made.mkdir()
+        made = Path(tempfile.mkdtemp(prefix=f".{label}.", dir=folder))
         (made / "evidence.json").write_text(dumps(says), encoding="utf-8")
         for name in ("ranks", "top"):
             getattr(ranking, name).to_parquet(made / f"{name}.parquet", index=False, compression="zstd")
-        _place(made, folder / label)
+        made.chmod(0o777 & ~_umask())  # mkdtemp makes it private
+        with _alone(folder):
+            _place(made, folder / label)
     except OSError as error:
         raise UserError(
-            f"The result cannot be written to {folder / label}: {error.strerror}; the vectors are kept, so free some "
-            "space or name another folder with --results, and run again."
+            f"The result cannot be written to {folder / label}: {error.strerror or error}; the vectors are kept, so "
+            "free some space or name another folder with --results, and run again."
         ) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
     return read(folder / label)
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def _place(made: Path, path: Path) -> None:
-    """Rename `made` to `path`; what is there moves aside by its key, or goes if it has the same one."""
-    key = read(made).says["key"]
-    for _ in range(3):  # another process may put a result there in between
-        if path.exists():
-            old = read(path).says["key"]
-            aside = path.with_name(f"{path.name}~{old[:8]}")
-            shutil.rmtree(aside, ignore_errors=True)
-            path.rename(aside)
-            if old == key:
-                shutil.rmtree(aside, ignore_errors=True)
-        try:
-            made.rename(path)
-        except OSError:
-            if not path.exists():
-                raise
-        else:
-            return
-    raise UserError(f"Another run keeps writing {path}; wait for it and run again.")
+    """Rename `made` to `path`. What is there first moves aside by its key, and goes at last if `made` has the same.
+
+    At every moment either the old result or the new one is whole; `find` looks for it at both places.
+    """
+    aside = None
+    if path.exists():
+        aside = path.with_name(f"{path.name}~{_key(path)[:8] or 'damaged'}")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    made.rename(path)
+    if aside is not None and _key(aside) == _key(path):
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def amend(result: Result, **about: str) -> Result:
@@ -210,8 +250,12 @@ def amend(result: Result, **about: str) -> Result:
     if says == result.says:
         return result
     part = result.folder / f".evidence.json.{os.getpid()}"
-    part.write_text(dumps(says), encoding="utf-8")
-    part.replace(result.folder / "evidence.json")
+    try:
+        part.write_text(dumps(says), encoding="utf-8")
+        part.replace(result.folder / "evidence.json")
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"{result.folder} cannot be written: {error.strerror}.") from error
     return read(result.folder)
 
 
@@ -240,12 +284,28 @@ def read(folder: Path) -> Result:
         raise UserError(f"{folder} holds no result: there is no evidence.json in it.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); delete the folder and run again.") from error
-    if not isinstance(says, dict) or says.get("schema") != SCHEMA:
+    if not isinstance(says, dict) or says.get("schema") is True or says.get("schema") != SCHEMA:
         raise UserError(f"{path} is not evidence of schema {SCHEMA}; run again with this version.")
+    wrong = [name for name, kind in NEEDED.items() if not isinstance(says.get(name), kind)]
+    if wrong or not says["directions"]:
+        raise UserError(
+            f"{path} is damaged: {', '.join(wrong) or 'directions'} is missing; delete the folder and run again."
+        )
     return Result(folder, says)
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _columns(path: Path, columns: tuple[str, ...]) -> None:
+    """Raise UserError unless `path` is a Parquet file with these columns; reads no more than its end."""
+    try:
+        found = pyarrow.parquet.read_schema(path).names
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); run again to make it anew.") from error
+    if missing := [column for column in columns if column not in found]:
+        raise UserError(f"{path} has no column {missing[0]}; run again to make it anew.")
+
+
+def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    _columns(path, columns)
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:

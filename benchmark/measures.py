@@ -7,6 +7,7 @@ names and definitions are those of ir_measures and trec_eval; `docs/measures.md`
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -115,7 +116,8 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
         measures: what to compute.
 
     Returns:
-        `query_id, query_lang, topic, pool, relevant` and a column for each measure, each value in [0, 1].
+        `query_id, query_lang, topic, pool`, `relevant` (how many there are), `gains` (their relevance, descending,
+        as text: `3,1,1`) and a column for each measure, each value in [0, 1].
     """
     query, pool = ranks["query_id"].cat.codes.to_numpy(np.int64), ranks["pool"].cat.codes.to_numpy(np.int64)
     group = pool * (query.max(initial=0) + 1) + query
@@ -136,6 +138,7 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     first = ranks.iloc[order[start]]
     table = first[["query_id", "query_lang", "topic", "pool"]].reset_index(drop=True)
     table["relevant"] = relevant
+    table["gains"] = _gains(ideal, start, relevant)
     for measure in measures:
         values = MEASURES[measure.name][0](groups, measure.cutoff or np.inf)
         if len(values) and not (values.min() >= 0 and values.max() <= 1 + 1e-12):
@@ -144,11 +147,20 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     return table
 
 
-def chance(measure: Measure, relevant: int, documents: int) -> float:
-    """Return the expected value of `measure` when `documents` in random order hold `relevant` relevant ones.
+def _gains(ideal: Values, start: NDArray[np.intp], relevant: NDArray[np.intp]) -> Any:
+    if (ideal == 1).all():
+        counts, codes = np.unique(relevant, return_inverse=True)
+        return pd.Categorical.from_codes(codes, pd.Index([",".join(["1"] * count) for count in counts], dtype="str"))
+    texts = [",".join(map(str, part)) for part in np.split(ideal.astype(np.int64), start[1:])]
+    return pd.Categorical(texts)
 
-    Exact for binary relevance. It is the floor that every table shows.
+
+def chance(measure: Measure, gains: Sequence[int], documents: int) -> float:
+    """Return the expected value of `measure` when `documents` in random order hold relevant ones with these gains.
+
+    `gains` are descending. It is the floor that every table shows.
     """
+    relevant = len(gains)
     at = np.arange(1, min(measure.cutoff or documents, documents) + 1, dtype=np.float64)
     share = relevant / documents
     if measure.name == "AP":
@@ -162,7 +174,8 @@ def chance(measure: Measure, relevant: int, documents: int) -> float:
         return float(((np.append(1.0, none[:-1]) - none) / at).sum())
     if measure.name == "nDCG":
         discount = 1 / np.log2(at + 1)
-        return float(share * discount.sum() / discount[:relevant].sum())
+        ideal = np.array(gains[: len(at)]) @ discount[:relevant]
+        return float(sum(gains) / documents * discount.sum() / ideal)
     if measure.name == "P":
         return float(share * len(at) / measure.cutoff)
     if measure.name == "R":

@@ -32,7 +32,8 @@ ALL = "*"
 TOP = 100
 ROWS = 256  # queries in a block: enough for the full speed of a matrix product
 PART = 1 << 16  # documents in a part
-BLOCK = 1 << 24  # scores in a block: 64 MiB as float32
+BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and as much again sorted
+MOST_ROWS = 1 << 16
 DOUBT = 1 << 24  # scores looked at together where the estimate cannot decide
 
 Counts = NDArray[np.int64]
@@ -86,6 +87,11 @@ class _Block:
     tied: int
 
 
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def pair_pool(first: str, second: str) -> str:
     """Return the name of the pool of two languages: `de+en`."""
     return "+".join(sorted((first, second)))
@@ -116,13 +122,14 @@ def rank(
         progress: told the number of queries done, as they are done.
     """
     languages = collection.document_languages
-    documents = collection.documents.sort_values(["lang", "doc_id"], kind="stable")
+    documents = collection.documents[["lang", "doc_id"]].sort_values(["lang", "doc_id"], kind="stable")
     scores = scorer(documents.index.to_list())
     queries = collection.queries
     layout = _lay_out(collection, documents, languages, ignore_identical_ids)
     pools, wanted = _pools(set(settings), languages)
     largest = max(part.stop - part.start for _, part in layout.parts)
-    rows = max(1, min(rows, BLOCK // largest))
+    workers = threads or processors()
+    rows = max(1, min(rows, BLOCK // (largest * workers), MOST_ROWS))
     blocks = [slice(start, min(start + rows, len(queries))) for start in range(0, len(queries), rows)]
 
     def work(block: slice) -> _Block:
@@ -130,7 +137,6 @@ def rank(
         progress(block.stop - block.start)
         return done
 
-    workers = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         done = list(pool.map(work, blocks))
 
@@ -414,7 +420,7 @@ class _Top:
 
 def _by_row(row: Index, value: Floats) -> Index:
     """Return the order that sorts by row, then by value: one sort of padded rows, faster than a lexsort."""
-    grouped = np.argsort(row.astype(np.uint16), kind="stable")
+    grouped = np.argsort(row.astype(np.uint16), kind="stable")  # a radix sort; rows are below MOST_ROWS
     counts = np.bincount(row)
     place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     padded = np.full((len(counts), counts.max(initial=0)), np.inf, dtype=np.float32)

@@ -57,7 +57,7 @@ def prepare(
         if setting not in SETTINGS:
             hint = nearest(setting, list(SETTINGS)) or f"; take {', '.join(SETTINGS)}."
             raise UserError(f"«{setting}» is not a setting{hint}")
-    wanted = tuple(measures.parse(name) for name in dict.fromkeys([*measured, *card.measures]))
+    wanted = tuple(measures.parse(name) for name in dict.fromkeys([*card.measures, *measured]))
     missing = fetch.missing_bytes(card)
     with progress.bytes(f"fetching {card.label}", missing) as advance:
         files = fetch.fetch(card, mirror, offline, advance)
@@ -66,14 +66,20 @@ def prepare(
     whole = readers.load(card, files)
     if query_languages is not None or document_languages is not None:
         whole = collections.limit(whole, query_languages, document_languages)
-    return Task(card, whole, tuple(s for s in SETTINGS if s in (settings or card.settings)), wanted)
+    chosen = tuple(setting for setting in SETTINGS if setting in (settings or card.settings))
+    if not set(chosen) & collections.possible_settings(whole):
+        raise UserError(
+            f"{card.label} has no query with an answer in the setting {' or '.join(chosen)} for these languages; "
+            "choose other languages or settings."
+        )
+    return Task(card, whole, chosen, wanted)
 
 
 def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
     card, model = task.card, encoder.model
-    folder = evidence.prepare(results, model.name)
+    folder = evidence.prepare(results, model.name, card.label)
     parts: dict[str, Any] = {
         "schema": evidence.SCHEMA,
         "task": card.label,
@@ -115,6 +121,8 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
             progress=done,
         )
     ranked_in = time.perf_counter() - before
+    if ranked.ranks.empty:
+        raise UserError(f"{card.label}: no query has an answer besides the document with its own id.")
     says = {
         "schema": evidence.SCHEMA,
         "key": key,

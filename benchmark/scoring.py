@@ -1,16 +1,16 @@
-"""Vectors in, scores out: the dot product of two float32 vectors, correctly rounded to float32.
+"""Vectors in, scores out: the exact dot product of two vectors, rounded once to float32.
 
 A float32 matrix product gives a slightly different last bit on every processor, for every block size and thread count,
 and two documents whose scores differ by less than that would change places. So the score of a pair is *defined* as
 its exact dot product, rounded once, and computed in two steps:
 
-* The vectors are snapped to multiples of 2^-26 of the largest length on their side (a change of at most 7.5e-9 for
-  unit vectors, below the rounding of the scores by a factor of eight). Products are then multiples of 2^-52 and
-  their sum stays below one, so in float64 every partial sum is exact, in any order: the result is the same everywhere.
+* Each vector is snapped to multiples of 2^-26 of the power of two above its length: what float32 does to its largest
+  components, done to all, which moves a component by at most 2^-27 of that. Products are then multiples of one step
+  and their sum is below 2^53 steps, so in float64 every partial sum is exact, in any order: the same everywhere.
 * The float32 product is used as an estimate with a known error. Only where the estimate cannot decide (two scores
   closer than the error) are the exact scores computed: a few pairs in a million.
 
-A scorer is anything with these three functions; one whose blocks are already exact has `error` 0.
+A scorer is anything with these functions; one whose blocks are already exact has `error` 0.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.errors import UserError
+
 Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
 
 GRID = 26
+ROWS = 1024  # vectors snapped at a time
+SHORTEST, LONGEST = 1e-30, 1e30  # lengths that float32 products can hold
 CHUNK = 256  # pairs scored exactly at a time: they stay in the processor's cache
 
 
@@ -45,12 +49,10 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class DotProduct:
-    """Scores of snapped vectors, in units of the product of the two sides' scales (a power of two)."""
+    """Scores of snapped vectors."""
 
     queries: Floats
     documents: Floats
-    scale: float
-
     error: float
 
     def block(self, queries: slice, documents: slice) -> Floats:
@@ -73,21 +75,32 @@ class DotProduct:
 
 
 def dot_product(queries: Floats, documents: Floats) -> DotProduct:
-    """Return the scorer for query vectors [Q, dim] and document vectors [D, dim], both float32 and finite."""
-    left, left_scale = _snap(queries)
-    right, right_scale = _snap(documents)
+    """Return the scorer for query vectors [Q, dim] and document vectors [D, dim], both float32 and finite.
+
+    Raises UserError if the vectors are so long that float32 cannot hold their products.
+    """
+    left, left_longest = _snap(queries)
+    right, right_longest = _snap(documents)
+    if left_longest * right_longest > LONGEST:
+        raise UserError(
+            f"The vectors are up to {max(left_longest, right_longest):.1e} long; float32 cannot score them."
+        )
     # The error of a float32 dot product of n terms grows like sqrt(n) roundings of 2^-24 (Higham and Mary 2019,
     # doi:10.1137/18M1226312, theorem 2.4), with a standard deviation below a third of that: 3 is nine of them.
-    error = 3 * max(1.0, queries.shape[1]) ** 0.5 * 2.0**-24
-    return DotProduct(left, right, left_scale * right_scale, error)
+    error = 3 * max(1, queries.shape[1]) ** 0.5 * 2.0**-24 * left_longest * right_longest
+    return DotProduct(left, right, error)
 
 
 def _snap(vectors: Floats) -> tuple[Floats, float]:
-    """Return the vectors in units of a power of two >= the largest length, rounded to multiples of 2^-GRID."""
-    longest = float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max(initial=0.0)))
-    # A unit vector may be longer than one by a rounding: it keeps the scale 1, the sums have a spare bit for it.
-    scale = 2.0 ** np.ceil(np.log2(longest / (1 + 1e-5))) if longest > 0 else 1.0
-    steps = np.multiply(vectors, np.float32(2.0**GRID / scale), dtype=np.float32)
-    np.rint(steps, out=steps)
-    steps *= np.float32(2.0**-GRID)
-    return steps, float(scale)
+    """Return the vectors, each rounded to 2^-GRID of the power of two above its length, and the longest length."""
+    snapped = np.empty_like(vectors)
+    longest = 0.0
+    for start in range(0, len(vectors), ROWS):
+        rows = vectors[start : start + ROWS].astype(np.float64)
+        length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        longest = max(longest, float(length.max(initial=0.0)))
+        # A unit vector may be longer than one by a rounding: it keeps the scale 1, the sums have a spare bit for it.
+        exponent = np.ceil(np.log2(np.maximum(length / (1 + 1e-5), SHORTEST))) - GRID
+        step = np.ldexp(1.0, exponent.astype(np.int64))[:, None]
+        snapped[start : start + ROWS] = np.rint(rows / step) * step
+    return snapped, longest

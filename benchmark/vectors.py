@@ -2,13 +2,15 @@
 
 The store is addressed by content: `<cache>/vectors/<key of the space>/<checksum>.npy`. A *space* is everything besides
 the text that changes a vector (weights, prompt, dtype, device, library versions, ...); two models, two prompts or two
-dtypes never share a folder. A shard is one array of (hash of the text as sent, tokens, truncated, vector); its name is
-the checksum of its bytes, so a damaged one is found when it is read, and shards need no index.
+dtypes never share a folder. A shard is two arrays in one file: what is known of each text (hash of the text as sent,
+tokens, truncated), then the vectors. Its name is the checksum of its bytes, so a damaged one is found when it is read,
+and nothing else need be recorded.
 
 Shards hold whole batches and are renamed into place, so a killed run loses at most the shard in the making. Batches are
 planned from *all* texts of a call, whatever the store has already: a run that goes on after a kill forms the same
-batches as one that was never disturbed, and gets the same vectors to the last bit. Two processes may fill one store;
-a vector that both wrote is read from the shard whose name comes first.
+batches as one that was never disturbed, and gets the same vectors to the last bit. (Texts that another call stored came
+from other batches, which can change their last bits.) Two processes may fill one store; a vector that both wrote is
+read from the shard whose name comes first.
 """
 
 import errno
@@ -33,6 +35,8 @@ from tasks.fetch import cache_folder
 SHARD_SECONDS = 10.0
 SHARD_BYTES = 16 << 20
 STALE_SECONDS = 3600
+ROWS = 4096  # vectors normalised at a time
+KNOWN = np.dtype([("key", "<u8", (2,)), ("tokens", "<i4"), ("truncated", "?")])
 
 Progress = Callable[[int, int, int, int], None]
 """Told texts done and in all, padded tokens done and in all."""
@@ -85,24 +89,27 @@ def encode(
         todo = [(batch, tokens) for batch, tokens in batches if missing.intersection(batch)]
         texts_done = tokens_done = 0
         tokens_in_all = sum(tokens for _, tokens in todo)
-        for whole, tokens in todo:
-            batch = [place for place in whole if place in missing]
-            vectors = _checked(encoder, [distinct[place] for place in batch], role)
-            cut = lengths[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
-            store.add([hashes[place] for place in batch], lengths[batch], cut, vectors)
-            texts_done, tokens_done = texts_done + len(batch), tokens_done + tokens
-            progress(texts_done, len(missing), tokens_done, tokens_in_all)
-        store.flush()
+        try:
+            for whole, tokens in todo:
+                batch = [place for place in whole if place in missing]
+                vectors = _checked(encoder, [distinct[place] for place in batch], role)
+                cut = lengths[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
+                store.add([hashes[place] for place in batch], lengths[batch], cut, vectors)
+                texts_done, tokens_done = texts_done + len(batch), tokens_done + tokens
+                progress(texts_done, len(missing), tokens_done, tokens_in_all)
+        finally:  # what was encoded before an interruption is kept
+            store.flush()
     seconds = time.perf_counter() - start if missing else 0.0
-    rows = store.gather(hashes)
-    vectors = rows["vector"]
+    known, vectors = store.gather(hashes)
     if encoder.model.similarity == "cosine":
-        vectors = normalise(vectors)
-    place = {text: index for index, text in enumerate(distinct)}
+        normalise(vectors)
+    if len(distinct) < len(texts):
+        place = {text: index for index, text in enumerate(distinct)}
+        vectors = vectors[[place[text] for text in texts]]
     return Encoded(
-        vectors=vectors[[place[text] for text in texts]],
-        truncated=float(rows["truncated"].mean()) if len(rows) else 0.0,
-        tokens=int(rows["tokens"].sum()),
+        vectors=vectors,
+        truncated=float(known["truncated"].mean()) if len(known) else 0.0,
+        tokens=int(known["tokens"].sum()),
         encoded=len(missing),
         seconds=seconds,
     )
@@ -125,10 +132,12 @@ def plan(lengths: NDArray[np.int32], limit: int, budget: int) -> list[tuple[list
     return batches
 
 
-def normalise(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the vectors at length one, lengths summed in float64; a zero vector stays zero."""
-    length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    return (vectors / np.where(length > 0, length, 1)[:, None]).astype(np.float32)
+def normalise(vectors: NDArray[np.float32]) -> None:
+    """Bring the vectors to length one, in place, lengths summed in float64; a zero vector stays zero."""
+    for start in range(0, len(vectors), ROWS):
+        rows = vectors[start : start + ROWS].astype(np.float64)
+        length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        vectors[start : start + ROWS] = rows / np.where(length > 0, length, 1)[:, None]
 
 
 def _hash(text: str) -> bytes:
@@ -150,23 +159,26 @@ def _checked(encoder: Encoder, texts: list[str], role: Role) -> NDArray[np.float
 
 
 class _Store:
-    """One folder of shards, and the shard in the making."""
+    """One folder of shards, and the shard in the making. Shards are opened one at a time, and only when needed."""
 
     def __init__(self, folder: Path, shard_seconds: float) -> None:
         self.folder = folder
         self.shard_seconds = shard_seconds
-        self.shards: list[NDArray[np.void]] = []
+        self.shards: list[Path] = []
         self.rows: dict[bytes, tuple[int, int]] = {}
-        self.pending: list[NDArray[np.void]] = []
+        self.dimensions = 0
+        self.pending: list[tuple[NDArray[np.void], NDArray[np.float32]]] = []
         self.since = time.monotonic()
         for path in sorted(folder.glob("*.npy")):
-            self._take(_read(path))
+            known, vectors = _read(path, keys_only=True)
+            self._take(path, known, vectors.shape[1])
 
-    def _take(self, shard: NDArray[np.void]) -> None:
-        keys = shard["key"].tobytes()
-        for row in range(len(shard)):
+    def _take(self, path: Path, known: NDArray[np.void], dimensions: int) -> None:
+        keys = known["key"].tobytes()
+        for row in range(len(known)):
             self.rows.setdefault(keys[16 * row : 16 * row + 16], (len(self.shards), row))
-        self.shards.append(shard)
+        self.shards.append(path)
+        self.dimensions = dimensions
 
     def open(self, space: dict[str, Any]) -> None:
         """Make the folder, with a file that says in clear what it holds."""
@@ -184,14 +196,14 @@ class _Store:
         self, keys: list[bytes], tokens: NDArray[np.int32], cut: NDArray[np.bool_], vectors: NDArray[np.float32]
     ) -> None:
         """Take one batch; write a shard when it is large or old enough."""
-        known = self.pending or self.shards
-        if known and (before := known[0]["vector"].shape[1]) != vectors.shape[1]:
+        before = self.pending[0][1].shape[1] if self.pending else self.dimensions
+        if before and before != vectors.shape[1]:
             raise UserError(f"The model returns {vectors.shape[1]} dimensions where it returned {before} before.")
-        shard = np.empty(len(keys), dtype=_row(vectors.shape[1]))
-        shard["key"] = np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2)
-        shard["tokens"], shard["truncated"], shard["vector"] = tokens, cut, vectors
-        self.pending.append(shard)
-        large = sum(part.nbytes for part in self.pending) >= SHARD_BYTES
+        known = np.empty(len(keys), dtype=KNOWN)
+        known["key"] = np.frombuffer(b"".join(keys), dtype="<u8").reshape(-1, 2)
+        known["tokens"], known["truncated"] = tokens, cut
+        self.pending.append((known, vectors.astype("<f4")))
+        large = sum(part.nbytes for _, part in self.pending) >= SHARD_BYTES
         if large or time.monotonic() - self.since >= self.shard_seconds:
             self.flush()
 
@@ -199,49 +211,60 @@ class _Store:
         """Write what is pending as one shard."""
         if not self.pending:
             return
-        shard = np.concatenate(self.pending)
+        known, vectors = (np.concatenate(column) for column in zip(*self.pending, strict=True))
         stream = io.BytesIO()
-        np.save(stream, shard, allow_pickle=False)
+        np.save(stream, known, allow_pickle=False)
+        np.save(stream, vectors, allow_pickle=False)
         data = stream.getvalue()
+        path = self.folder / f"{_blake(data).hexdigest()}.npy"
         try:
-            _write(self.folder / f"{_blake(data).hexdigest()}.npy", data)
+            _write(path, data)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
-        self._take(shard)
+        self._take(path, known, vectors.shape[1])
         self.pending = []
         self.since = time.monotonic()
 
-    def gather(self, keys: list[bytes]) -> NDArray[np.void]:
-        """Return the rows of `keys`, in that order."""
+    def gather(self, keys: list[bytes]) -> tuple[NDArray[np.void], NDArray[np.float32]]:
+        """Return what is known of each key, and its vector, in the order of the keys; every shard read is verified."""
         where = np.array([self.rows[key] for key in keys], dtype=np.intp).reshape(-1, 2)
-        dimensions = self.shards[0]["vector"].shape[1] if self.shards else 0
-        rows = np.empty(len(keys), dtype=_row(dimensions))
+        known = np.empty(len(keys), dtype=KNOWN)
+        vectors = np.empty((len(keys), self.dimensions), dtype=np.float32)
         for number in np.unique(where[:, 0]):
             those = np.flatnonzero(where[:, 0] == number)
-            rows[those] = self.shards[number][where[those, 1]]
-        return rows
-
-
-def _row(dimensions: int) -> np.dtype[np.void]:
-    return np.dtype([("key", "<u8", (2,)), ("tokens", "<i4"), ("truncated", "?"), ("vector", "<f4", (dimensions,))])
+            some, their_vectors = _read(self.shards[number])
+            known[those], vectors[those] = some[where[those, 1]], their_vectors[where[those, 1]]
+        return known, vectors
 
 
 def _blake(data: bytes = b"") -> hashlib.blake2b:
     return hashlib.blake2b(data, digest_size=16)
 
 
-def _read(path: Path) -> NDArray[np.void]:
-    """Return a shard, mapped into memory, after its checksum was compared with its name."""
+def _read(path: Path, keys_only: bool = False) -> tuple[NDArray[np.void], NDArray[np.float32]]:
+    """Return the two arrays of a shard, after its checksum was compared with its name.
+
+    With `keys_only` the checksum is not looked at and the vectors are an empty array of their width.
+    """
     try:
         with path.open("rb") as stream:
-            if hashlib.file_digest(stream, _blake).hexdigest() != path.stem:
+            if not keys_only and hashlib.file_digest(stream, _blake).hexdigest() != path.stem:
                 raise ValueError("the checksum does not match its name")
-        shard: NDArray[np.void] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+            stream.seek(0)
+            known: NDArray[np.void] = np.load(stream, allow_pickle=False)
+            if known.dtype != KNOWN:
+                raise ValueError("it is not a shard")
+            if keys_only:
+                np.lib.format.read_magic(stream)
+                (_, width), _, dtype = np.lib.format.read_array_header_1_0(stream)
+                return known, np.empty((0, width), dtype=dtype)
+            return known, np.load(stream, allow_pickle=False)
+    except (ValueError, EOFError) as error:
         raise UserError(
             f"The vector shard {path} is damaged ({error}); delete it, and its texts are encoded again."
         ) from error
-    return shard
+    except OSError as error:
+        raise UserError(f"The vector shard {path} cannot be read: {error.strerror or error}.") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -126,8 +126,11 @@ def _bias(row: dict[str, Any] | None) -> tuple[str, str, str, str]:
     )
 
 
-def _table(title: str, padding: tuple[int, ...] = (0, 1)) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=None, padding=padding, header_style="cyan")  # type: ignore[arg-type]
+def _table(title: str, padding: tuple[int, int, int, int] = (0, 1, 0, 1)) -> Table:
+    # Names are untrusted text: a Text is never read as markup.
+    return Table(
+        title=Text(title, style="bold"), title_justify="left", box=None, padding=padding, header_style="cyan"
+    )  # fmt: skip
 
 
 def _number(value: float) -> str:

@@ -19,12 +19,18 @@ from tasks.errors import UserError, nearest
 CARDS = Path(__file__).parent / "cards"
 SUITES = Path(__file__).parent / "suites"
 SETTINGS = ("mono", "cross", "multi", "pair")
-PROSE = ("title", "description", "homepage", "licence", "citation", "contamination")
+KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
+    "settings": (list, "a list of texts"),
+    "measures": (list, "a list of texts"),
+    "ignore_identical_ids": (bool, "true or false"),
+    "files": (list, "a list of tables"),
+    "variants": (dict, "a table of tables"),
+}
 
 
 @dataclass(frozen=True)
 class File:
-    """A pinned file: `path` below a raw-content root (or below the card's folder), its size and SHA-256."""
+    """A pinned file: `path` below the root of raw upstream content, its size and SHA-256."""
 
     path: str
     bytes: int
@@ -88,8 +94,12 @@ def read(path: Path) -> TaskCard:
         raise UserError(f"{path} says nothing of {', '.join(missing)}; add it to the card.")
     if unknown := sorted(says.keys() - known):
         raise UserError(f"{path} has a field «{unknown[0]}» that no card has{nearest(unknown[0], sorted(known))}")
+    for name, value in says.items():
+        kind, what = KINDS.get(name, (str, "a text"))
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {name} must be {what}.")
     for name in ("settings", "measures"):
-        if not isinstance(says[name], list) or not says[name] or not all(isinstance(x, str) for x in says[name]):
+        if not says[name] or not all(isinstance(x, str) for x in says[name]):
             raise UserError(f"{path}: {name} must be a list of texts.")
         says[name] = tuple(says[name])
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(says["name"])):
@@ -99,13 +109,20 @@ def read(path: Path) -> TaskCard:
             raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(SETTINGS)}.")
     try:
         says["files"] = tuple(File(**file) for file in says.get("files", ()))
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:
         raise UserError(f"{path}: a file needs path, bytes, sha256 and language ({error}).") from error
     for file in says["files"]:
+        if not all(isinstance(value, str) for value in (file.path, file.sha256, file.language)):
+            raise UserError(f"{path}: path, sha256 and language of a file must be texts.")
+        if not isinstance(file.bytes, int):
+            raise UserError(f"{path}: bytes of a file must be a whole number.")
         if Path(file.path).is_absolute() or ".." in Path(file.path).parts:
             raise UserError(f"{path}: the file path {file.path} leaves its folder.")
         if file.language:
             languages.check(file.language)
+    for variant, changes in says.get("variants", {}).items():
+        if not isinstance(changes, dict) or changes.keys() - {"unit", "description", "title"}:
+            raise UserError(f"{path}: the variant {variant} may change unit, title and description only.")
     return TaskCard(folder=path.parent, **says)
 
 
@@ -149,5 +166,8 @@ def find(label: str) -> TaskCard:
 
 def resolve(labels: list[str]) -> list[TaskCard]:
     """Return the cards for task labels, suites taken apart, each task once, in the order given."""
+    for label in labels:
+        if (name := label.partition("@")[0]) != label and name in suites():
+            raise UserError(f"{name} is a suite and has no variants; name its tasks: {', '.join(suites()[name])}.")
     expanded = [task for label in labels for task in suites().get(label, (label,))]
     return [find(label) for label in dict.fromkeys(expanded)]

@@ -61,7 +61,8 @@ class Collection:
             frame: pd.DataFrame = getattr(self, table)
             for column in sorted(frame.columns):
                 sha.update(f"{table}.{column}\x1e".encode())
-                sha.update("\x1f".join(frame[column].astype(str)).encode("utf-8", "surrogatepass"))
+                cells = frame[column].astype("str").fillna("\x1d")
+                sha.update("\x1f".join(cells).encode("utf-8", "surrogatepass"))
         return sha.hexdigest()
 
 
@@ -82,7 +83,7 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
         problems = list(_problems(**tables))
     if problems:
         raise UserError(f"{where} is not a valid collection: {'; '.join(problems)}.")
-    tables["judgements"] = tables["judgements"].astype({"relevance": "int32"})
+    tables["judgements"] = tables["judgements"].assign(relevance=_relevance(judgements).astype("int32"))
     return Collection(**{table: frame.reset_index(drop=True) for table, frame in tables.items()})
 
 
@@ -90,6 +91,10 @@ def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with ids, tags and texts as text: an id that looks like a number is an id all the same."""
     named = {column for columns in COLUMNS.values() for column in columns} - {"relevance"}
     return frame.astype(dict.fromkeys(named & set(frame.columns), "str"))
+
+
+def _relevance(judgements: pd.DataFrame) -> pd.Series:
+    return pd.to_numeric(judgements["relevance"], errors="coerce").astype("float64")
 
 
 def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame) -> Iterator[str]:
@@ -116,8 +121,8 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
         yield f"a judgement names document {first(unknown)}, which does not exist"
     if (twice := judgements.loc[judgements.duplicated(["topic", "doc_id"]), "topic"]).size:
         yield f"topic {first(twice)} judges a document twice"
-    relevance = pd.to_numeric(judgements["relevance"], errors="coerce")
-    if (bad := judgements.loc[relevance.isna() | (relevance < 0) | (relevance % 1 != 0), "topic"]).size:
+    relevance = _relevance(judgements)
+    if (bad := judgements.loc[~relevance.between(0, 2**31 - 1) | (relevance % 1 != 0), "topic"]).size:
         yield f"topic {first(bad)} has a relevance that is not an integer >= 0"
     answered = judgements.loc[relevance > 0, "topic"]
     if (missing := queries.loc[~queries["topic"].isin(answered), "topic"].drop_duplicates()).size:
@@ -148,6 +153,18 @@ def limit(
         queries=queries.reset_index(drop=True),
         judgements=judgements.reset_index(drop=True),
     )
+
+
+def possible_settings(collection: Collection) -> set[str]:
+    """Return the settings (mono, cross, multi, pair) in which some query has an answer."""
+    answers = collection.judgements[collection.judgements["relevance"] > 0]
+    spoken = answers.merge(collection.documents[["doc_id", "lang"]], on="doc_id")[["topic", "lang"]].drop_duplicates()
+    asked = collection.queries[["topic", "lang"]].drop_duplicates().merge(spoken, on="topic")
+    own = asked["lang_x"] == asked["lang_y"]
+    languages_of_documents = collection.document_languages
+    paired = asked["lang_x"].isin(languages_of_documents) & (len(languages_of_documents) > 1)
+    found = {"mono": own.any(), "cross": (~own).any(), "multi": len(asked) > 0, "pair": paired.any()}
+    return {setting for setting, there in found.items() if there}
 
 
 def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:

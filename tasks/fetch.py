@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -28,6 +29,7 @@ UPSTREAM = "https://raw.githubusercontent.com/"
 CHUNK = 1 << 20
 TRIES = 3
 TIMEOUT = 60  # seconds without a byte
+NETWORK_ERRORS = (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error.URLError, ssl.SSLError)
 
 Progress = Callable[[int], None]
 
@@ -112,7 +114,7 @@ def _bring(file: File, root: str, path: Path, progress: Progress) -> None:
                 with _open(root, file.path, start) as source:
                     _copy(source, part, file.bytes, progress)
             break
-        except (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error.URLError) as error:
+        except NETWORK_ERRORS as error:
             tries = tries + 1 if not part.is_file() or part.stat().st_size == start else 1
             status = getattr(error, "code", None)
             if tries >= TRIES or status is not None:

@@ -9,7 +9,6 @@ import pytrec_eval
 from numpy.typing import NDArray
 
 from benchmark.ranking import ALL
-from benchmark.scoring import GRID
 from tasks.collection import Collection
 
 TREC = {
@@ -19,10 +18,15 @@ TREC = {
 
 
 def exact_scores(queries: NDArray[np.float32], documents: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Integer arithmetic on vectors of length at most one: no rounding but the last."""
-    left, right = (np.rint(x.astype(np.float64) * 2**GRID).astype(object) for x in (queries, documents))
-    sums = left @ right.T
-    return np.array([[np.float32(float(Fraction(int(x), 4**GRID))) for x in row] for row in sums], dtype=np.float32)
+    """Rational arithmetic: no rounding but the last."""
+    left, right = ([[Fraction(float(x)) for x in row] for row in side] for side in (queries, documents))
+    return np.array(
+        [
+            [np.float32(float(sum((x * y for x, y in zip(a, b, strict=True)), Fraction(0)))) for b in right]
+            for a in left
+        ],
+        dtype=np.float32,
+    )
 
 
 def pools_of(collection: Collection, query_lang: str, settings: set[str]) -> list[str]:

@@ -61,7 +61,9 @@ def problems(draw: st.DrawFn) -> tuple[Collection, Floats, Floats]:
         noise = rng.standard_normal((count, dim)).astype(np.float32)
         return noise if kind == "dense" else 1 + noise * np.float32(1e-4)
 
-    left, right = normalise(vectors(len(queries))), normalise(vectors(len(documents)))
+    left, right = vectors(len(queries)), vectors(len(documents))
+    normalise(left)
+    normalise(right)
     twin = rng.integers(0, len(documents), len(documents))
     copied = rng.random(len(documents)) < 0.3
     right[copied] = right[twin[copied]]

@@ -24,6 +24,7 @@ from tests.test_encoders import made  # noqa: F401 - a fixture
 
 Bench = Callable[..., Ran]
 ROOT = Path(__file__).parent.parent
+DEMO = ("run", "--model", "random", "--task", "demo")
 DIRECTIONS = {"mono": 13, "cross": 156, "multi": 13}
 
 
@@ -53,7 +54,7 @@ def test_with_nothing_else_it_runs_a_real_model_on_a_real_task(bench: Bench, res
 
 
 def test_the_evidence_is_what_its_schema_says(bench: Bench, results: Path) -> None:
-    assert bench("run", "--model", "random", "--task", "demo", "--settings", "mono,cross,multi,pair").code == 0
+    assert bench(*DEMO, "--settings", "mono,cross,multi,pair").code == 0
     folder = results / "random" / "demo"
     schema = json.loads((Path(benchmark.__file__).parent / "evidence.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -68,29 +69,29 @@ def test_the_evidence_is_what_its_schema_says(bench: Bench, results: Path) -> No
 
 
 def test_a_second_run_is_equal_and_says_so(bench: Bench, results: Path) -> None:
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     folder = results / "random" / "demo"
     first = pd.read_parquet(folder / "ranks.parquet")
     stamp = (folder / "ranks.parquet").stat().st_mtime_ns
-    again = bench("run", "--model", "random", "--task", "demo", "--notes", "read this")
+    again = bench(*DEMO, "--notes", "read this")
     assert "has the same key and is shown as it is" in again.err
     assert (folder / "ranks.parquet").stat().st_mtime_ns == stamp
     assert says(folder)["model"]["notes"] == "read this"
     shutil.rmtree(folder)
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     assert says(folder)["cost"]["texts_encoded"] == 0
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "ranks.parquet"), first)
 
 
 def test_what_changes_makes_a_new_result_and_loses_none(bench: Bench, results: Path) -> None:
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     folder = results / "random" / "demo"
     whole = says(folder)["key"]
-    limited = bench("run", "--model", "random", "--task", "demo", "--languages", "en,sw")
+    limited = bench(*DEMO, "--languages", "en,sw")
     assert "kept aside, not reused: data was" in limited.err
     assert len(says(folder)["directions"]) == 6
     assert says(folder.with_name(f"demo~{whole[:8]}"))["key"] == whole
-    back = bench("run", "--model", "random", "--task", "demo")
+    back = bench(*DEMO)
     assert "has the same key" in back.err
     assert says(folder)["key"] == whole
     assert len(list(folder.parent.iterdir())) == 2
@@ -111,7 +112,7 @@ def test_prompts_and_dtype_are_part_of_the_key(bench: Bench, results: Path, made
 
 
 def test_json_is_one_line_a_task(bench: Bench, results: Path) -> None:
-    ran = bench("run", "--model", "random", "--task", "demo", "--json")
+    ran = bench(*DEMO, "--json")
     (line,) = ran.out.splitlines()
     found = json.loads(line)
     assert found["task"] == "demo"
@@ -126,7 +127,7 @@ def test_json_is_one_line_a_task(bench: Bench, results: Path) -> None:
 
 
 def test_report_shows_a_result_from_its_evidence_alone(bench: Bench, results: Path, cache: Path) -> None:
-    shown = bench("run", "--model", "random", "--task", "demo").out
+    shown = bench(*DEMO).out
     shutil.rmtree(cache)
     assert bench("report", "results/random/demo").out == shown
     other = bench("report", "results/random/demo", "--measure", "AP@5")
@@ -135,7 +136,7 @@ def test_report_shows_a_result_from_its_evidence_alone(bench: Bench, results: Pa
 
 
 def test_a_measure_can_be_added(bench: Bench, results: Path) -> None:
-    ran = bench("run", "--model", "random", "--task", "demo", "--measure", "P@5", "--json")
+    ran = bench(*DEMO, "--measure", "P@5", "--json")
     assert "P@5" in json.loads(ran.out)["directions"][0]["measures"]
 
 
@@ -170,12 +171,16 @@ def test_fetch_shows_the_licence(bench: Bench, results: Path, mirror: str) -> No
         (("run", "--model", "./no/such/path"), ("There is no folder ./no/such/path",)),
         (("run", "--model", "."), ("is no checkpoint", "modules.json")),
         (("run", "--task", "xquad"), ("no task «xquad»", "did you mean", "xquad-r")),
-        (("run", "--model", "random", "--task", "demo", "--languages", "en,klingon"), ("«klingon»",)),
-        (("run", "--model", "random", "--task", "demo", "--query-languages", "fr"), ("no queries in language «fr»",)),
-        (("run", "--model", "random", "--task", "demo", "--settings", "none"), ("«none» is not a setting",)),
-        (("run", "--model", "random", "--task", "demo", "--measure", "MRR"), ("«MRR» is not a measure",)),
-        (("run", "--model", "random", "--task", "demo", "--name", "///"), ("has no letters or digits", "--name")),
+        ((*DEMO, "--languages", "en,klingon"), ("«klingon»",)),
+        ((*DEMO, "--query-languages", "fr"), ("no queries in language «fr»",)),
+        ((*DEMO, "--settings", "none"), ("«none» is not a setting",)),
+        ((*DEMO, "--measure", "MRR"), ("«MRR» is not a measure",)),
+        ((*DEMO, "--name", "///"), ("has no letters or digits", "--name")),
         (("run", "--model", "random", "--task", "xquad-r", "--offline"), ("is missing", "put a copy of")),
+        ((*DEMO, "--settings", "cross", "--languages", "en"), ("no query with an answer",)),
+        (("run", "--model", "random", "--task", "core@context"), ("core is a suite",)),
+        (("run", "--model", "x" * 300), ("x" * 300,)),
+        (("run", "--notes", "\udcff"), ("is not UTF-8",)),
         (("run", "--modle", "x"), ("--modle",)),
         (("run", "--model"), ("--model",)),
         (("rnu",), ("rnu",)),
@@ -197,14 +202,14 @@ def test_no_network_is_one_sentence(bench: Bench, results: Path) -> None:
 
 
 def test_a_corrupt_shard_is_one_sentence(bench: Bench, results: Path, cache: Path) -> None:
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     shard = next((cache / "vectors").rglob("*.npy"))
     shard.write_bytes(shard.read_bytes()[:-7])
     shutil.rmtree(results)
-    bench("run", "--model", "random", "--task", "demo").failed(str(shard), "is damaged", "delete it")
+    bench(*DEMO).failed(str(shard), "is damaged", "delete it")
     assert not list(results.rglob("*.json"))
     shard.unlink()
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
 
 
 def test_a_nan_vector_is_one_sentence(
@@ -221,7 +226,7 @@ def test_a_nan_vector_is_one_sentence(
 
 def test_a_results_folder_that_cannot_be_written_is_one_sentence(bench: Bench, results: Path, cache: Path) -> None:
     results.write_text("a file")
-    bench("run", "--model", "random", "--task", "demo").failed("Results cannot be written", "--results")
+    bench(*DEMO).failed("Results cannot be written", "--results")
     assert not list(cache.rglob("*.npy"))  # said before any work was done
 
 
@@ -229,7 +234,7 @@ def test_a_results_folder_that_cannot_be_written_is_one_sentence(bench: Bench, r
 def test_a_read_only_results_folder_is_one_sentence(bench: Bench, results: Path) -> None:
     results.mkdir()
     results.chmod(0o500)
-    bench("run", "--model", "random", "--task", "demo").failed("Results cannot be written", "--results")
+    bench(*DEMO).failed("Results cannot be written", "--results")
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(results: Path) -> None:
@@ -240,7 +245,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(results: Path) -> None:
 
     done = subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-         "from benchmark.cli import main; main()", "run", "--model", "random", "--task", "demo"],
+         "from benchmark.cli import main; main()", *DEMO],
         preexec_fn=limit, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
@@ -252,7 +257,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(results: Path) -> None:
 def test_a_result_that_cannot_be_written_keeps_the_old_one(
     bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     before = says(results / "random" / "demo")
 
     def full(*_: object, **__: object) -> None:
@@ -260,24 +265,70 @@ def test_a_result_that_cannot_be_written_keeps_the_old_one(
 
     with monkeypatch.context() as patched:
         patched.setattr(pd.DataFrame, "to_parquet", full)
-        failed = bench("run", "--model", "random", "--task", "demo", "--languages", "en,sw")
+        failed = bench(*DEMO, "--languages", "en,sw")
     failed.failed("No space left on device", "--results")
     assert says(results / "random" / "demo") == before
     assert [path.name for path in (results / "random").iterdir()] == ["demo"]
 
 
-@pytest.mark.parametrize("harm", ["no json", "cut json", "other schema", "cut ranks"])
+@pytest.mark.parametrize("harm", ["no json", "cut json", "other schema", "nothing said", "cut ranks"])
 def test_damaged_evidence_is_one_sentence(harm: str, bench: Bench, results: Path) -> None:
-    assert bench("run", "--model", "random", "--task", "demo").code == 0
+    assert bench(*DEMO).code == 0
     folder = results / "random" / "demo"
     path = folder / ("ranks.parquet" if harm == "cut ranks" else "evidence.json")
     content = path.read_bytes()
-    path.write_bytes(
-        {"no json": b"hello", "cut json": content[:500], "other schema": b'{"schema": 99}', "cut ranks": content[:99]}[
-            harm
-        ]
-    )
+    harmed = {"no json": b"hello", "other schema": b'{"schema": 99}', "nothing said": b'{"schema": 1}'}
+    path.write_bytes(harmed.get(harm, content[:500]))
     bench("report", folder, "--measure", "AP@7").failed(str(path))
+    again = bench(*DEMO)
+    assert again.code == 0
+    assert "kept aside, not reused: it is damaged" in again.err
+    assert bench("report", folder, "--measure", "AP@7").code == 0
+
+
+def test_a_folder_that_is_no_result_is_not_touched(bench: Bench, results: Path) -> None:
+    (results / "random" / "demo").mkdir(parents=True)
+    assert bench(*DEMO).code == 0  # an empty folder is in nobody's way
+    shutil.rmtree(results / "random" / "demo")
+    (results / "random" / "demo").mkdir()
+    (results / "random" / "demo" / "thesis.txt").write_text("mine")
+    bench(*DEMO).failed("is no result", "--results")
+    assert (results / "random" / "demo" / "thesis.txt").read_text() == "mine"
+
+
+def test_names_are_text_and_not_markup(bench: Bench, results: Path) -> None:
+    ran = bench(*DEMO, "--name", "a[/b] [red]<script>=cmd()")
+    assert ran.code == 0, ran.err
+    assert "a[/b] [red]<script>=cmd() on Demo" in ran.out
+
+
+def test_a_terminal_that_knows_no_letters(results: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark.cli", *DEMO],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_placing_loses_nothing(bench: Bench, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped between the two renames, the old result is found again where it was put."""
+    assert bench(*DEMO).code == 0
+    folder = results / "random" / "demo"
+    before = says(folder)
+    with monkeypatch.context() as patched:
+        plain = Path.rename
+
+        def once(self: Path, target: Path) -> Path:
+            if self.name.startswith("."):
+                raise KeyboardInterrupt
+            return plain(self, target)
+
+        patched.setattr(Path, "rename", once)
+        assert bench(*DEMO, "--languages", "en").code == 130
+    assert not folder.exists()
+    assert "has the same key" in bench(*DEMO).err
+    assert says(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["demo"]
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
@@ -295,7 +346,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 
 
 def test_two_runs_at_once_are_both_right(results: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmark.cli", "run", "--model", "random", "--task", "demo", "--json"]
+    command = [sys.executable, "-m", "benchmark.cli", *DEMO, "--json"]
     running = [
         subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}) for _ in range(3)
     ]

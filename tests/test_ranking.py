@@ -8,6 +8,7 @@ from benchmark import measures, ranking, scoring
 from benchmark.ranking import Ranking
 from benchmark.vectors import normalise
 from tasks.collection import Collection, build
+from tasks.errors import UserError
 from tests import oracle
 from tests.strategies import Floats, problems
 
@@ -30,9 +31,10 @@ def scorer_of(collection: Collection, left: Floats, right: Floats) -> scoring.Do
 
 
 @relaxed
-@given(problems())
-def test_scores_are_the_correctly_rounded_dot_products(problem: tuple[Collection, Floats, Floats]) -> None:
+@given(problems(), st.sampled_from([1.0, 3e-5, 7e8]))
+def test_scores_are_exact_dot_products_rounded_once(problem: tuple[Collection, Floats, Floats], scale: float) -> None:
     collection, left, right = problem
+    left, right = left * np.float32(scale), right * (1 + np.arange(len(right), dtype=np.float32)[:, None])
     scorer = scorer_of(collection, left, right)
     exact = oracle.exact_scores(scorer.queries, scorer.documents)
     everything = slice(0, len(left)), slice(0, len(right))
@@ -40,6 +42,9 @@ def test_scores_are_the_correctly_rounded_dot_products(problem: tuple[Collection
     np.testing.assert_array_equal(scorer.exact(*everything), exact)
     np.testing.assert_array_equal(scorer.pairs(rows.ravel(), columns.ravel()), exact.ravel())
     assert np.abs(scorer.block(*everything) - exact).max() <= scorer.error
+    given_vectors = left.astype(np.float64) @ right.T.astype(np.float64)
+    lengths = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)
+    assert (np.abs(exact - given_vectors) <= 4 * left.shape[1] ** 0.5 * 2.0**-24 * lengths).all()
 
 
 @relaxed
@@ -119,8 +124,9 @@ def parallel(topics: int, languages: list[str], noise: float, seed: int = 0) -> 
 
     def vectors() -> Floats:
         mixed = np.array([meaning[int(t[1:])] + accent[languages.index(lang)] for t, lang in ids])
-        mixed = (mixed + noise * rng.standard_normal(mixed.shape)).astype(np.float32)
-        return normalise(mixed)
+        noisy: Floats = (mixed + noise * rng.standard_normal(mixed.shape)).astype(np.float32)
+        normalise(noisy)
+        return noisy
 
     collection = build(
         pd.DataFrame([(f"{t}/{lang}", lang, f"a {t} {lang}") for t, lang in ids], columns=["doc_id", "lang", "text"]),
@@ -197,7 +203,36 @@ def test_many_near_scores_are_scored_exactly_and_stay_right() -> None:
 
 def test_vectors_of_any_length_are_scored() -> None:
     collection, left, right = parallel(30, ["en", "sw"], 0.5)
-    plain, scaled = (ranked(collection, a, b, {"multi"}).ranks for a, b in ((left, right), (left * 8, right * 1024)))
-    pd.testing.assert_frame_equal(plain, scaled)
+    plain, scaled = (ranked(collection, a, b, {"multi"}) for a, b in ((left, right), (left * 8, right * 1024)))
+    pd.testing.assert_frame_equal(plain.ranks, scaled.ranks)
+    np.testing.assert_allclose(scaled.top["score"], plain.top["score"] * 8192, rtol=1e-6)
     zero = ranked(collection, np.zeros_like(left), right, {"multi"})
     assert zero.ties == 1.0
+    with pytest.raises(UserError, match="float32 cannot score them"):
+        ranked(collection, left * np.float32(1e25), right * np.float32(1e10))
+
+
+def test_one_long_vector_moves_no_other() -> None:
+    collection, left, right = parallel(30, ["en", "sw"], 0.5)
+    long = right.copy()
+    long[collection.documents.index[collection.documents["doc_id"] == "t3/sw"]] *= np.float32(2**20)
+    plain, other = (ranked(collection, left, side, {"mono", "cross"}).ranks for side in (right, long))
+    pd.testing.assert_frame_equal(plain[plain["pool"] == "en"], other[other["pool"] == "en"])
+
+
+def test_more_rows_than_a_block_holds() -> None:
+    row = np.repeat(np.arange(ranking.MOST_ROWS, dtype=np.intp), 2)[::-1]
+    value = np.arange(len(row), dtype=np.float32)
+    order = ranking._by_row(row, value)
+    assert (np.lexsort((value, row)) == order).all()
+
+
+def test_judged_documents_that_are_the_query_itself_leave_nothing() -> None:
+    collection = build(
+        pd.DataFrame([("a", "en", "x"), ("b", "en", "y")], columns=["doc_id", "lang", "text"]),
+        pd.DataFrame([("a", "en", "x", "t")], columns=["query_id", "lang", "text", "topic"]),
+        pd.DataFrame([("t", "a", 1)], columns=["topic", "doc_id", "relevance"]),
+        "self",
+    )
+    ones = np.ones((2, 2), dtype=np.float32)
+    assert ranked(collection, ones[:1], ones, ignore_identical_ids=True).ranks.empty

@@ -3,6 +3,7 @@
 import errno
 import os
 import random as dice
+import resource
 import signal
 import subprocess
 import sys
@@ -182,6 +183,30 @@ def test_a_model_that_returns_nonsense_is_named(flaw: str, says: str, tmp_path: 
     assert not list(tmp_path.rglob("*.npy"))
 
 
+def test_what_came_before_an_error_is_kept(tmp_path: Path) -> None:
+    class Dying(Counting):
+        def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+            if len(self.seen) > 300:
+                raise KeyboardInterrupt
+            return super().encode(texts, role)
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(Dying(), tmp_path, seconds=1000)
+    assert 0 < encode(Counting(), tmp_path).encoded < 300
+
+
+def test_many_shards_need_few_open_files(tmp_path: Path) -> None:
+    encode(Counting(), tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 64
+    assert len(list(tmp_path.rglob("*.npy"))) > 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 10, hard))
+    try:
+        assert encode(Counting(), tmp_path).encoded == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_a_dimension_that_changes_is_named(tmp_path: Path) -> None:
     encode(Counting(), tmp_path, TEXTS[:100])
     with pytest.raises(UserError, match="returns 5 dimensions where it returned 64"):
@@ -210,5 +235,6 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_zero_vectors_stay_zero() -> None:
-    found = vectors.normalise(np.array([[0, 0], [3, 4]], dtype=np.float32))
+    found = np.array([[0, 0], [3, 4]], dtype=np.float32)
+    vectors.normalise(found)
     np.testing.assert_array_equal(found, np.array([[0, 0], [0.6, 0.8]], dtype=np.float32))

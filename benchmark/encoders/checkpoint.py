@@ -6,11 +6,15 @@ asked for.
 """
 
 import ctypes
+import difflib
 import hashlib
 import json
 import logging
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -68,32 +72,53 @@ def locate(source: str, revision: str, offline: bool) -> tuple[Path, str]:
     return Path(path), Path(path).name
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, kind: type = dict) -> Any:
+    """Return what a JSON file says, which must be of `kind`; an empty one of that kind if there is no such file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else kind()
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}; the checkpoint is damaged.") from error
+        raise UserError(f"{path} is not valid JSON ({error}); the checkpoint is damaged.") from error
+    if not isinstance(found, kind):
+        raise UserError(f"{path} should hold a JSON {'object' if kind is dict else 'list'}; the checkpoint is damaged.")
+    return found
 
 
-def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 (hex) over names and contents of all files that can change a vector."""
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield all files of a checkpoint in a fixed order, links followed, other backends and hidden ones left out."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if name not in OTHER_FOLDERS and not name.startswith("."))
+        yield from (Path(place) / name for name in sorted(files) if not name.startswith("."))
+
+
+def fingerprint(folder: Path, everything: bool = False) -> str:
+    """Return the SHA-256 (hex) over names and contents of all files that can change a vector.
+
+    With `everything` no ending is passed over: code that comes with a checkpoint may read any file.
+    """
     sha = hashlib.sha256()
-    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        place = path.relative_to(folder)
-        other = OTHER_FOLDERS.intersection(place.parts[:-1]) or path.suffix in OTHER_ENDINGS or path.name in OTHER_FILES
-        if path.is_file() and not other and not any(part.startswith(".") for part in place.parts):
+    for path in _files(folder):
+        if everything or not (path.suffix in OTHER_ENDINGS or path.name in OTHER_FILES):
             with path.open("rb") as stream:
-                sha.update(f"{place.as_posix()} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+                place = path.relative_to(folder).as_posix()
+                sha.update(f"{place} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return sha.hexdigest()
 
 
 def parameters(folder: Path) -> int:
     """Return the number of weights in the safetensors files, from their headers."""
     count = 0
-    for path in folder.rglob("*.safetensors"):
-        with path.open("rb") as stream:
-            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-        count += sum(int(np.prod(says["shape"])) for name, says in header.items() if name != "__metadata__")
+    for path in _files(folder):
+        if path.suffix == ".safetensors":
+            with path.open("rb") as stream:
+                size = int.from_bytes(stream.read(8), "little")
+                try:
+                    header: Any = json.loads(stream.read(size)) if size < path.stat().st_size else None
+                    shapes = [says["shape"] for name, says in header.items() if name != "__metadata__"]
+                except (ValueError, AttributeError, KeyError, TypeError) as error:
+                    raise UserError(
+                        f"{path} holds no safetensors weights; if it is a git-lfs pointer, fetch the file itself."
+                    ) from error
+            count += sum(math.prod(shape) for shape in shapes)
     return count
 
 
@@ -101,26 +126,30 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
     """Return the prompt of each role: the one given (by its declared name or as text), else the checkpoint's own.
 
     The library writes `"document": ""` beside a declared `passage` and then sends documents without a prompt; here the
-    first name with a text counts. Raises UserError when the checkpoint declares prompts and neither role would use any:
+    first name with a text counts. Raises UserError when a role finds no prompt while a declared one is used by neither:
     run without the prompts it was trained with, a model loses up to 28 points, silently.
     """
     known = {name: text for name, text in declared.items() if text is not None}
     found: dict[Role, str] = {}
+    unresolved = []
+    by_role = any(known.get(name) for names in PROMPT_NAMES.values() for name in names)
     for role in ROLES:
         chosen = given[role]
         if chosen is not None:
+            if chosen not in known and chosen.isidentifier() and (near := difflib.get_close_matches(chosen, known)):
+                raise UserError(f"The checkpoint declares no prompt «{chosen}»; did you mean {near[0]}?")
             found[role] = known.get(chosen, chosen)
             continue
-        name = next((name for name in PROMPT_NAMES[role] if known.get(name)), None)
-        if name is None and not any(name in known for name in PROMPT_NAMES[role]):
-            name = default
+        named = [name for name in PROMPT_NAMES[role] if name in known]
+        name = next((name for name in named if known[name]), None if named else default)
         found[role] = known.get(name, "") if name else ""
-    asked = any(text is not None for text in given.values())
-    if not asked and not any(found.values()) and any(known.values()):
-        names = ", ".join(sorted(name for name, text in known.items() if text))
+        if not found[role] and not (named and by_role):
+            unresolved.append(role)
+    unused = sorted(name for name, text in known.items() if text and text not in found.values())
+    if unresolved and unused:
         raise UserError(
-            f"The checkpoint declares the prompts {names}, and none of them by a name that says its role; choose with "
-            '--query-prompt NAME and --document-prompt NAME ("" for none).'
+            f"The checkpoint declares the prompts {', '.join(unused)}, and none by a name that says it is for the "
+            f'{unresolved[0]}; choose with --{unresolved[0]}-prompt NAME ("" for none).'
         )
     return found
 
@@ -145,14 +174,11 @@ class Checkpoint:
         self.trust_remote_code = trust_remote_code
         if dtype not in (known := ["float32", "bfloat16", "float16"]):
             raise UserError(f"«{dtype}» is not a dtype to compute in; take one of {', '.join(known)}.")
-        modules = self._modules()
+        self._check_modules()
         config = _json(folder / "config_sentence_transformers.json")
         similarity = config.get("similarity_fn_name") or "cosine"
         if similarity not in ("cosine", "dot"):
             raise UserError(f"{source} compares vectors by «{similarity}»; only cosine and dot are scored here.")
-        self._by_role = any(str(module.get("type", "")).endswith(("Router", "Asym")) for module in modules) or any(
-            key in _json(folder / "sentence_bert_config.json") for key in ("query_length", "document_length")
-        )
         device = _device()
         self.budget = BUDGET[device]
         self.model = Model(
@@ -160,7 +186,7 @@ class Checkpoint:
             family="checkpoint",
             source=source,
             revision=revision,
-            fingerprint=fingerprint(folder),
+            fingerprint=fingerprint(folder, everything=trust_remote_code),
             parameters=parameters(folder),
             similarity=cast(Literal["cosine", "dot"], similarity),
             dtype=dtype,
@@ -172,7 +198,7 @@ class Checkpoint:
         )
         self._loaded: Any = None
 
-    def _modules(self) -> list[dict[str, Any]]:
+    def _check_modules(self) -> None:
         path = self.folder / "modules.json"
         if not path.is_file():
             plain = (self.folder / "config.json").is_file()
@@ -180,53 +206,67 @@ class Checkpoint:
             raise UserError(
                 f"{self.folder} {what}: it has no modules.json, which a sentence-transformers folder needs."
             )
-        modules = _json(path)
-        if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-            raise UserError(f"{path} is not a list of modules; the checkpoint is damaged.")
+        if (self.folder / "adapter_config.json").is_file():
+            raise UserError(f"{self.folder} is an adapter without its base model; merge the two and run the result.")
+        modules = _json(path, list)
         for module in modules:
+            if not isinstance(module, dict):
+                raise UserError(f"{path} is not a list of modules; the checkpoint is damaged.")
             kind = str(module.get("type", ""))
             if not kind.startswith(LIBRARY) and not self.trust_remote_code:
                 raise UserError(
                     f"{self.folder} brings code of its own ({kind}), which is not run unless you have read it and "
                     "say --trust-remote-code."
                 )
-            inside = self.folder / str(module.get("path", ""))
-            if [*inside.glob("pytorch_model*.bin")] and not [*inside.glob("*.safetensors")]:
-                raise UserError(
-                    f"{inside} has weights as pickle only (pytorch_model.bin); convert them to safetensors."
-                )
-        return modules
+        for file in _files(self.folder):
+            if fnmatch(file.name, "pytorch_model*.bin") and not [*file.parent.glob("*.safetensors")]:
+                raise UserError(f"{file} is a pickle, and there are no safetensors beside it; convert the weights.")
+        for external in _json(self.folder / "config.json").get("auto_map", {}).values():
+            if self.trust_remote_code and "--" in str(external):
+                raise UserError(f"{self.folder} takes code from elsewhere ({external}); copy it into the folder.")
 
     def space(self, role: Role) -> dict[str, Any]:
-        """Return what tells these vectors from others; the role is part of it only where the model asks for it."""
+        """Return what tells these vectors from others. Models may treat the roles differently, so the role is in it."""
         model = self.model
-        space = {
+        return {
             "family": model.family,
             "fingerprint": model.fingerprint,
+            "role": role,
+            "prompt": model.prompts[role],
             "dtype": model.dtype,
             "device": model.device,
             "engine": model.engine,
             "similarity": model.similarity,
-            "prompt": model.prompts[role],
+            "own code": self.trust_remote_code,
         }
-        return space | ({"role": role} if self._by_role else {})
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
         """Return tokens by the checkpoint's own tokenizer; characters where it has none of the usual kind."""
         whole = [sent(self.model, text, role) for text in texts]
-        tokenizer = self._model().tokenizer
-        limit = int(self._model().max_seq_length or 0)
-        if not callable(tokenizer):
+        model = self._model()
+        if not callable(model.tokenizer):
             return np.array([len(text) for text in whole], dtype=np.int32), 0
-        tokens = tokenizer(whole, add_special_tokens=True, truncation=False, padding=False)["input_ids"]
-        return np.array([len(ids) for ids in tokens], dtype=np.int32), limit
+        with self._failing("reading the texts"):
+            tokens = model.tokenizer(whole, add_special_tokens=True, truncation=False, padding=False)["input_ids"]
+        limit = getattr(model[0], f"{role}_length", None) or model.max_seq_length or 0
+        return np.array([len(ids) for ids in tokens], dtype=np.int32), int(limit) if limit < 2**31 else 0
 
     def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         """Return [n, dim] from the library's own `encode_query` or `encode_document`, as one batch."""
         model = self._model()
         encode = model.encode_query if role == "query" else model.encode_document
-        vectors = encode(list(texts), prompt=self.model.prompts[role], batch_size=len(texts), show_progress_bar=False)
+        with self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
+            vectors = encode(
+                list(texts), prompt=self.model.prompts[role], batch_size=len(texts), show_progress_bar=False
+            )
         return np.asarray(vectors, dtype=np.float32)
+
+    @contextmanager
+    def _failing(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (*LOADING_ERRORS, IndexError) as error:
+            raise UserError(f"{self.folder} failed while {doing}: {_first_line(error)}") from error
 
     def _model(self) -> Any:
         if self._loaded is None:
@@ -247,7 +287,7 @@ class Checkpoint:
                     model_kwargs={"dtype": getattr(torch, self.model.dtype), "use_safetensors": True},
                 )
             except (*LOADING_ERRORS, SafetensorError) as error:
-                why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                why = _first_line(error)
                 raise UserError(
                     f"{self.folder} cannot be loaded as a sentence-transformers checkpoint: {why}"
                 ) from error
@@ -255,7 +295,15 @@ class Checkpoint:
 
 
 def _prompts(config: dict[str, Any], given: dict[Role, str | None]) -> dict[Role, str]:
-    return prompts(config.get("prompts") or {}, config.get("default_prompt_name"), given)
+    declared, default = config.get("prompts") or {}, config.get("default_prompt_name")
+    texts = isinstance(declared, dict) and all(isinstance(text, str | None) for text in declared.values())
+    if not texts or not isinstance(default, str | None):
+        raise UserError("The checkpoint's config_sentence_transformers.json declares prompts that are no texts.")
+    return prompts(declared, default, given)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _device() -> str:

@@ -44,7 +44,9 @@ def main() -> None:
         one.encode(["loads the weights"], "query")
         took = fastest(lambda one=one: ours(one), asked.times)  # type: ignore[misc]
         rows.append([f"bench run, {dtype}", f"{took:.1f}", f"{count / took:.1f}", f"{base / took:.2f}"])
-    show(f"{encoder.model.name} on {encoder.model.device}, {count:,} texts", ["", "s", "texts/s", "times as fast"], rows)
+    show(
+        f"{encoder.model.name} on {encoder.model.device}, {count:,} texts", ["", "s", "texts/s", "times as fast"], rows
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The whole of a second `bench run` on XQuAD-R, its vectors in the store: seconds and peak memory of the process.
 
-    python -m tests.speed.second_run --model ../models/multilingual-e5-small
+python -m tests.speed.second_run --model ../models/multilingual-e5-small
 """
 
 import os
