@@ -30,7 +30,7 @@ from tasks.errors import UserError
 
 ALL = "*"
 TOP = 100
-ROWS = 256  # queries in a block: enough for the full speed of a matrix product
+ROWS = 512  # queries in a block: enough for the full speed of a matrix product
 PART = 1 << 16  # documents in a part
 BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and as much again sorted
 MOST_ROWS = 1 << 16
@@ -82,6 +82,7 @@ class _Block:
     rank_pool: Index
     rank: Counts
     top_query: Index
+    top_rank: NDArray[np.int32]
     top_document: Index
     top_score: Floats
     tied: int
@@ -158,11 +159,10 @@ def rank(
         }
     )
     top_query, top_document = joined("top_query"), joined("top_document")
-    first = np.searchsorted(top_query, top_query)
     tops = pd.DataFrame(
         {
             "query_id": _category(queries["query_id"], top_query),
-            "rank": (np.arange(len(top_query)) - first + 1).astype(np.int32),
+            "rank": joined("top_rank"),
             "doc_id": _category(documents["doc_id"], top_document),
             "doc_lang": _category(documents["lang"], top_document),
             "score": joined("top_score"),
@@ -264,7 +264,7 @@ def _rank_block(block: slice, layout: _Layout, scorer: Scorer, wanted: dict[str,
         above[:, language] += more
         tied |= ties
         tops.add(estimate, ordered, part.start, margin)
-    top_row, top_document, top_score = tops.best(layout.order, scorer, block.start)
+    top_row, top_rank, top_document, top_score = tops.best(layout.order, scorer, block.start)
     query_lang, document_lang = layout.query_lang[block][row], layout.document_lang[document]
     picked, pool, ranks = _ranks_of(above, query_lang, document_lang, wanted)
     return _Block(
@@ -274,6 +274,7 @@ def _rank_block(block: slice, layout: _Layout, scorer: Scorer, wanted: dict[str,
         rank_pool=pool,
         rank=ranks,
         top_query=top_row + block.start,
+        top_rank=top_rank,
         top_document=top_document,
         top_score=top_score,
         tied=int(tied.sum()),
@@ -400,8 +401,8 @@ class _Top:
         bar: Floats = np.nextafter(self.highest[:, 0] - np.float32(2 * self.margin), np.float32(-np.inf))
         return np.maximum(bar, np.finfo(np.float32).min)
 
-    def best(self, order: Index, scorer: Scorer, first_query: int) -> tuple[Index, Index, Floats]:
-        """Return (row, document, score) of the first k of each row, in order."""
+    def best(self, order: Index, scorer: Scorer, first_query: int) -> tuple[Index, NDArray[np.int32], Index, Floats]:
+        """Return (row, rank, document, score) of the first k of each row, in order."""
         row, document, score = (np.concatenate(column) for column in zip(*self.found, strict=True))
         kept = np.flatnonzero(score >= self._bar()[row])
         row, document, score = row[kept], document[kept], score[kept]
@@ -414,8 +415,10 @@ class _Top:
             score[doubtful] = scorer.pairs(row[doubtful] + first_query, document[doubtful])
         settled = doubtful[np.lexsort((-order[document[doubtful]], -score[doubtful], run))]
         document[doubtful], score[doubtful] = document[settled], score[settled]
-        first = np.arange(len(row)) - np.searchsorted(row, row) < self.k
-        return row[first], document[first], score[first]
+        counts = np.bincount(row)
+        rank = np.arange(1, len(row) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = rank <= self.k
+        return row[first], rank[first].astype(np.int32), document[first], score[first]
 
 
 def _by_row(row: Index, value: Floats) -> Index:

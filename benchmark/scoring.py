@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Index = NDArray[np.intp]
 
 GRID = 26
-ROWS = 1024  # vectors snapped at a time
+ROWS = 256  # vectors snapped at a time
 SHORTEST, LONGEST = 1e-30, 1e30  # lengths that float32 products can hold
 CHUNK = 256  # pairs scored exactly at a time: they stay in the processor's cache
 
@@ -100,7 +100,9 @@ def _snap(vectors: Floats) -> tuple[Floats, float]:
         length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         longest = max(longest, float(length.max(initial=0.0)))
         # A unit vector may be longer than one by a rounding: it keeps the scale 1, the sums have a spare bit for it.
-        exponent = np.ceil(np.log2(np.maximum(length / (1 + 1e-5), SHORTEST))) - GRID
-        step = np.ldexp(1.0, exponent.astype(np.int64))[:, None]
-        snapped[start : start + ROWS] = np.rint(rows / step) * step
+        exponent = np.ceil(np.log2(np.maximum(length / (1 + 1e-5), SHORTEST))).astype(np.int64) - GRID
+        rows *= np.ldexp(1.0, -exponent)[:, None]
+        np.rint(rows, out=rows)
+        rows *= np.ldexp(1.0, exponent)[:, None]
+        snapped[start : start + ROWS] = rows
     return snapped, longest
