@@ -301,3 +301,10 @@ def test_random_is_a_function_of_the_text() -> None:
     first, second = encoder.encode(["a", "b"], "query"), encoder.encode(["b"], "query")
     np.testing.assert_array_equal(first[1], second[0])
     assert not np.allclose(encoder.encode(["b"], "document"), second)
+
+
+@pytest.mark.parametrize(("flags", "native"), [("fpu avx2", False), ("avx512_bf16 avx2", True), ("amx_bf16", True)])
+def test_a_processor_that_computes_bfloat16_is_known(flags: str, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"processor : 0\nflags : {flags}\n")
+    assert encoders.computes_bfloat16("cpu") == native
+    assert encoders.computes_bfloat16("cuda")
