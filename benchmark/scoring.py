@@ -37,8 +37,8 @@ class Scorer(Protocol):
     def error(self) -> float:
         """How far an estimate may be from the exact score."""
 
-    def block(self, queries: slice, documents: slice) -> Floats:
-        """Return estimated scores [queries, documents], each within `error` of the exact one."""
+    def block(self, queries: slice, documents: slice, out: Floats) -> None:
+        """Write estimated scores into `out` [queries, documents], each within `error` of the exact one."""
 
     def pairs(self, queries: Index, documents: Index) -> Floats:
         """Return exact scores [n] of n (query, document) pairs."""
@@ -55,9 +55,9 @@ class DotProduct:
     documents: Floats
     error: float
 
-    def block(self, queries: slice, documents: slice) -> Floats:
-        """Return estimated scores by a float32 matrix product."""
-        return self.queries[queries] @ self.documents[documents].T
+    def block(self, queries: slice, documents: slice, out: Floats) -> None:
+        """Write estimated scores by a float32 matrix product."""
+        np.matmul(self.queries[queries], self.documents[documents].T, out=out)
 
     def pairs(self, queries: Index, documents: Index) -> Floats:
         """Return exact scores of pairs, by float64 sums in which nothing is rounded."""

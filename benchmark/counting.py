@@ -1,0 +1,250 @@
+"""Scores of a block of queries in; how many documents stand above each of their relevant ones, and the top k, out.
+
+Documents come in parts. For each part one product gives estimated scores, one sort of each row orders them, and a
+binary search places each relevant document among them. Where only the documents of one language are asked for, that
+language's columns are compared with the score. What the estimate cannot decide is scored exactly: the few documents
+whose estimated score is within its error of the relevant document's. Counts add up over parts, so memory depends on
+the block, not on the corpus.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.scoring import Floats, Index, Scorer
+from tasks.errors import UserError
+
+PART = 1 << 12  # documents in a part: a row of scores stays in the processor's cache while it is sorted
+DOUBT = 1 << 24  # scores looked at together where the estimate cannot decide
+MOST_ROWS = 1 << 16
+
+Counts = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Documents:
+    """The documents in the order of the pass: by language, then by id."""
+
+    starts: Index
+    """Language -> its first document; one more at the end."""
+    order: Index
+    """Document -> its place by id among all, which decides ties."""
+
+    @property
+    def parts(self) -> list[slice]:
+        """Slices of at most PART documents, whatever their language."""
+        return [slice(start, min(start + PART, len(self.order))) for start in range(0, len(self.order), PART)]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The relevant documents of the queries of one block."""
+
+    row: Index
+    """Query, counted from the start of the block."""
+    document: Index
+    score: Floats
+    """Exact."""
+    needed: NDArray[np.bool_]
+    """[pairs, languages]: in which languages to count on their own."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is known of a block when all parts are done."""
+
+    above: Counts
+    """[pairs]: documents above, in all languages."""
+    above_in: Counts
+    """[pairs, languages]: documents above in one language, where it was needed."""
+    tied: NDArray[np.bool_]
+    """[pairs]: whether another document has the same score."""
+    top_row: Index
+    top_rank: Counts
+    top_document: Index
+    top_score: Floats
+
+
+def count(
+    block: slice, scorer: Scorer, documents: Documents, pairs: Pairs, excluded: Index, k: int, scratch: Floats
+) -> Counted:
+    """Count over all parts for the queries in `block`.
+
+    Args:
+        block: which queries.
+        scorer: scores them.
+        documents: all documents.
+        pairs: the block's relevant documents.
+        excluded: query of the block -> a document to leave out, or -1.
+        k: how many documents to keep for each query.
+        scratch: [2, queries of the block x documents of a part], overwritten. Used again and again, it saves the system
+            from clearing new memory for every block, which would take as long as sorting.
+    """
+    counted = Counted(
+        above=np.zeros(len(pairs.row), dtype=np.int32),
+        above_in=np.zeros(pairs.needed.shape, dtype=np.int32),
+        tied=np.zeros(len(pairs.row), dtype=bool),
+        top_row=np.zeros(0, dtype=np.intp),
+        top_rank=np.zeros(0, dtype=np.int32),
+        top_document=np.zeros(0, dtype=np.intp),
+        top_score=np.zeros(0, dtype=np.float32),
+    )
+    top = _Top(block.stop - block.start, k)
+    for part in documents.parts:
+        shape = block.stop - block.start, part.stop - part.start
+        estimate, ordered = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in scratch)
+        scorer.block(block, part, out=estimate)
+        margin = scorer.error
+        if not _count_part(estimate, ordered, margin, block, part, scorer, documents, pairs, excluded, counted):
+            # Too much is in doubt (a model whose scores are nearly all alike): score all exactly.
+            estimate[:], margin = scorer.exact(block, part), 0.0
+            _count_part(estimate, ordered, margin, block, part, scorer, documents, pairs, excluded, counted)
+        top.add(estimate, ordered, part.start, margin)
+    top_row, top_rank, top_document, top_score = top.best(documents.order, scorer, block.start)
+    return Counted(counted.above, counted.above_in, counted.tied, top_row, top_rank, top_document, top_score)
+
+
+def _count_part(
+    estimate: Floats,
+    ordered: Floats,
+    margin: float,
+    block: slice,
+    part: slice,
+    scorer: Scorer,
+    documents: Documents,
+    pairs: Pairs,
+    excluded: Index,
+    counted: Counted,
+) -> bool:
+    """Add one part's counts to `counted`, and write the sorted rows of `estimate` into `ordered`.
+
+    Returns False, with nothing added, when so much is in doubt that it is cheaper to score the whole part exactly.
+    """
+    row, width = pairs.row, estimate.shape[1]
+    gone = np.flatnonzero((excluded >= part.start) & (excluded < part.stop))
+    estimate[gone, excluded[gone] - part.start] = -np.inf
+    np.copyto(ordered, estimate)
+    ordered.sort(axis=1)
+    column = pairs.document - part.start
+    own = (column >= 0) & (column < width)
+    if margin and own.any() and np.abs(estimate[row[own], column[own]] - pairs.score[own]).max() > margin:
+        raise UserError("The matrix product of this machine is less exact than float32; use another BLAS library.")
+    low, high = _around(pairs.score, margin)
+    first, last = _search(ordered, row, low), _search(ordered, row, np.nextafter(high, np.float32(np.inf)))
+    near = last - first - own  # the document itself stands within its own margin
+    if margin and int(near.sum()) > estimate.size // 4:
+        return False
+    counted.above[:] += (width - last).astype(np.int32)
+    _count_languages(estimate, part, high, documents, pairs, counted.above_in)
+    doubtful = np.flatnonzero(near)
+    for some in np.array_split(doubtful, -(-len(doubtful) * width // DOUBT)) if len(doubtful) else []:
+        scores = estimate[row[some]]
+        within = scores >= low[some, None]
+        within &= scores <= high[some, None]
+        cell, other = np.divmod(np.flatnonzero(within), width)
+        pair = some[cell]
+        different = other != column[pair]
+        cell, other, pair = cell[different], other[different], pair[different]
+        value = scorer.pairs(row[pair] + block.start, other + part.start) if margin else scores[cell, other]
+        other += part.start
+        equal = value == pairs.score[pair]
+        later = documents.order[other] > documents.order[pairs.document[pair]]
+        higher = np.flatnonzero((value > pairs.score[pair]) | (equal & later))
+        language = np.searchsorted(documents.starts, other[higher], side="right") - 1
+        np.add.at(counted.above, pair[higher], 1)
+        np.add.at(counted.above_in, (pair[higher], language), 1)
+        counted.tied[pair[equal]] = True
+    return True
+
+
+def _count_languages(
+    estimate: Floats, part: slice, high: Floats, documents: Documents, pairs: Pairs, above_in: Counts
+) -> None:
+    """Add, for each language that is needed on its own, the documents that stand above for certain."""
+    for language in np.flatnonzero(pairs.needed.any(axis=0)):
+        start, stop = documents.starts[language : language + 2]
+        columns = slice(max(start, part.start) - part.start, min(stop, part.stop) - part.start)
+        if columns.stop <= max(columns.start, 0):
+            continue
+        needed = np.flatnonzero(pairs.needed[:, language])
+        for some in np.array_split(needed, -(-len(needed) * (columns.stop - columns.start) // DOUBT)):
+            rows = pairs.row[some]
+            each_once = len(rows) == len(estimate) and (rows == np.arange(len(rows))).all()
+            scores = estimate[:, columns] if each_once else estimate[rows, columns]  # a view where it can be one
+            above_in[some, language] += (scores > high[some, None]).view(np.uint8).sum(axis=1, dtype=np.uint16)
+
+
+def _around(score: Floats, margin: float) -> tuple[Floats, Floats]:
+    """Return the bounds of what may tie with each score: `margin` to both sides, rounded outwards."""
+    if not margin:
+        return score, score
+    wide = np.float32(margin)
+    return np.nextafter(score - wide, np.float32(-np.inf)), np.nextafter(score + wide, np.float32(np.inf))
+
+
+def _search(ordered: Floats, row: Index, value: Floats) -> Index:
+    """Return, for each (row, value), how many elements of that sorted row are below the value: a binary search."""
+    flat, width = ordered.ravel(), ordered.shape[1]
+    base = row * width
+    place = base.copy()
+    while width > 1:
+        half = width // 2
+        place += half * (flat[place + (half - 1)] < value)
+        width -= half
+    found: Index = place - base + (flat[place] < value)
+    return found
+
+
+class _Top:
+    """The first k documents of each query of a block, gathered part by part."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self.k = k
+        self.margin = 0.0
+        self.highest = np.full((queries, k), -np.inf, dtype=np.float32)  # sorted; column 0 is the k-th best so far
+        self.found: list[tuple[Index, Index, Floats]] = []
+
+    def add(self, estimate: Floats, ordered: Floats, first: int, margin: float) -> None:
+        """Take in the scores of one part, also given with sorted rows, whose documents start at `first`."""
+        self.margin = max(self.margin, margin)
+        self.highest = np.sort(np.concatenate([self.highest, ordered[:, -self.k :]], axis=1), axis=1)[:, -self.k :]
+        found = np.flatnonzero(estimate >= self._bar()[:, None])
+        row, column = np.divmod(found, estimate.shape[1])
+        self.found.append((row, column + first, estimate.ravel()[found]))
+
+    def _bar(self) -> Floats:
+        """Return the estimate below which no document can be among the first k; at least the lowest finite number."""
+        bar: Floats = np.nextafter(self.highest[:, 0] - np.float32(2 * self.margin), np.float32(-np.inf))
+        return np.maximum(bar, np.finfo(np.float32).min)
+
+    def best(self, order: Index, scorer: Scorer, first_query: int) -> tuple[Index, NDArray[np.int32], Index, Floats]:
+        """Return (row, rank, document, score) of the first k of each row, in order."""
+        row, document, score = (np.concatenate(column) for column in zip(*self.found, strict=True))
+        kept = np.flatnonzero(score >= self._bar()[row])
+        row, document, score = row[kept], document[kept], score[kept]
+        sequence = _by_row(row, -score)
+        row, document, score = row[sequence], document[sequence], score[sequence]
+        near = (row[1:] == row[:-1]) & (score[:-1] - score[1:] <= 2 * self.margin)
+        doubtful = np.flatnonzero(np.append(near, False) | np.insert(near, 0, False))
+        run = np.cumsum(np.insert(~near, 0, True))[doubtful]  # what may change places is a run of near scores
+        if self.margin:
+            score[doubtful] = scorer.pairs(row[doubtful] + first_query, document[doubtful])
+        settled = doubtful[np.lexsort((-order[document[doubtful]], -score[doubtful], run))]
+        document[doubtful], score[doubtful] = document[settled], score[settled]
+        counts = np.bincount(row)
+        rank = np.arange(1, len(row) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = rank <= self.k
+        return row[first], rank[first].astype(np.int32), document[first], score[first]
+
+
+def _by_row(row: Index, value: Floats) -> Index:
+    """Return the order that sorts by row, then by value: one sort of padded rows, faster than a lexsort."""
+    grouped = np.argsort(row.astype(np.uint16), kind="stable")  # a radix sort; rows are below MOST_ROWS
+    counts = np.bincount(row)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    padded = np.full((len(counts), counts.max(initial=0)), np.inf, dtype=np.float32)
+    padded[row[grouped], place] = value[grouped]
+    within = np.argsort(padded, axis=1)
+    filled = np.arange(padded.shape[1]) < counts[:, None]
+    return grouped[(within + (np.cumsum(counts) - counts)[:, None])[filled]]
