@@ -1,10 +1,10 @@
 """Scores of a block of queries in; how many documents stand above each of their relevant ones, and the top k, out.
 
-Documents come in parts. For each part one product gives estimated scores, one sort of each row orders them, and a
-binary search places each relevant document among them. Where only the documents of one language are asked for, that
-language's columns are compared with the score. What the estimate cannot decide is scored exactly: the few documents
-whose estimated score is within its error of the relevant document's. Counts add up over parts, so memory depends on
-the block, not on the corpus.
+Documents come in parts. For each part one product gives estimated scores. Of each row the *head* is sorted, which is
+all that can stand above a relevant document or among the top k, and a binary search places each relevant document in
+it. Where only the documents of one language are asked for, that language's columns are compared with the score. What
+the estimate cannot decide is scored exactly: the few documents whose estimated score is within its error of the
+relevant document's. Counts add up over parts, so memory depends on the block, not on the corpus.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmark.scoring import Floats, Index, Scorer
 from tasks.errors import UserError
 
-PART = 1 << 12  # documents in a part: a row of scores stays in the processor's cache while it is sorted
+PART = 1 << 13  # documents in a part: a row of scores stays in the processor's cache while it is sorted
 DOUBT = 1 << 24  # scores looked at together where the estimate cannot decide
 MOST_ROWS = 1 << 16
 
@@ -33,8 +33,10 @@ class Documents:
 
     @property
     def parts(self) -> list[slice]:
-        """Slices of at most PART documents, whatever their language."""
-        return [slice(start, min(start + PART, len(self.order))) for start in range(0, len(self.order), PART)]
+        """Slices of at most PART documents, nearly equal, whatever their language."""
+        count = len(self.order)
+        size = -(-count // max(1, -(-count // PART)))
+        return [slice(start, min(start + size, count)) for start in range(0, count, max(1, size))]
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def count(
         pairs: the block's relevant documents.
         excluded: query of the block -> a document to leave out, or -1.
         k: how many documents to keep for each query.
-        scratch: [2, queries of the block x documents of a part], overwritten. Used again and again, it saves the system
-            from clearing new memory for every block, which would take as long as sorting.
+        scratch: [queries of the block x documents of a part], overwritten; used again and again, it saves the system
+            from clearing new memory for every block.
     """
     counted = Counted(
         above=np.zeros(len(pairs.row), dtype=np.int32),
@@ -90,24 +92,32 @@ def count(
         top_document=np.zeros(0, dtype=np.intp),
         top_score=np.zeros(0, dtype=np.float32),
     )
-    top = _Top(block.stop - block.start, k)
+    top = _Top(block.stop - block.start, k, scorer.error)
     for part in documents.parts:
         shape = block.stop - block.start, part.stop - part.start
-        estimate, ordered = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in scratch)
+        estimate = scratch[: shape[0] * shape[1]].reshape(shape)
         scorer.block(block, part, out=estimate)
-        margin = scorer.error
-        if not _count_part(estimate, ordered, margin, block, part, scorer, documents, pairs, excluded, counted):
-            # Too much is in doubt (a model whose scores are nearly all alike): score all exactly.
-            estimate[:], margin = scorer.exact(block, part), 0.0
-            _count_part(estimate, ordered, margin, block, part, scorer, documents, pairs, excluded, counted)
-        top.add(estimate, ordered, part.start, margin)
+        heads = _count_part(estimate, scorer.error, block, part, scorer, documents, pairs, excluded, counted, top)
+        if heads is None:  # too much is in doubt (a model whose scores are nearly all alike): score all exactly
+            estimate[:] = scorer.exact(block, part)
+            heads = _count_part(estimate, 0.0, block, part, scorer, documents, pairs, excluded, counted, top)
+            assert heads is not None
+        top.add(estimate, heads, part.start)
     top_row, top_rank, top_document, top_score = top.best(documents.order, scorer, block.start)
     return Counted(counted.above, counted.above_in, counted.tied, top_row, top_rank, top_document, top_score)
 
 
+@dataclass(frozen=True)
+class _Head:
+    """The highest scores of some rows of a part, sorted."""
+
+    row: Index
+    ordered: Floats
+    """[rows, width]: ascending, with -inf in front of a row that has fewer."""
+
+
 def _count_part(
     estimate: Floats,
-    ordered: Floats,
     margin: float,
     block: slice,
     part: slice,
@@ -116,26 +126,35 @@ def _count_part(
     pairs: Pairs,
     excluded: Index,
     counted: Counted,
-) -> bool:
-    """Add one part's counts to `counted`, and write the sorted rows of `estimate` into `ordered`.
+    top: "_Top",
+) -> list[_Head] | None:
+    """Add one part's counts to `counted` and return the heads of all rows of `estimate`.
 
-    Returns False, with nothing added, when so much is in doubt that it is cheaper to score the whole part exactly.
+    Returns None, with nothing added, when so much is in doubt that it is cheaper to score the whole part exactly.
     """
     row, width = pairs.row, estimate.shape[1]
     gone = np.flatnonzero((excluded >= part.start) & (excluded < part.stop))
     estimate[gone, excluded[gone] - part.start] = -np.inf
-    np.copyto(ordered, estimate)
-    ordered.sort(axis=1)
     column = pairs.document - part.start
     own = (column >= 0) & (column < width)
     if margin and own.any() and np.abs(estimate[row[own], column[own]] - pairs.score[own]).max() > margin:
         raise UserError("The matrix product of this machine is less exact than float32; use another BLAS library.")
     low, high = _around(pairs.score, margin)
-    first, last = _search(ordered, row, low), _search(ordered, row, np.nextafter(high, np.float32(np.inf)))
-    near = last - first - own  # the document itself stands within its own margin
+    lowest = np.full(len(estimate), np.inf, dtype=np.float32)
+    np.minimum.at(lowest, row, low)
+    heads = _heads(estimate, lowest, top.bar(), top.k)
+    above, near = np.zeros(len(row), dtype=np.int32), np.zeros(len(row), dtype=np.int32)
+    place = np.full(len(estimate), -1, dtype=np.intp)
+    for head in heads:
+        place[:], place[head.row] = -1, np.arange(len(head.row))
+        those = np.flatnonzero(place[row] >= 0)
+        at = place[row[those]]
+        last = _search(head.ordered, at, np.nextafter(high[those], np.float32(np.inf)))
+        above[those] = head.ordered.shape[1] - last
+        near[those] = last - _search(head.ordered, at, low[those]) - own[those]  # it stands within its own margin
     if margin and int(near.sum()) > estimate.size // 4:
-        return False
-    counted.above[:] += (width - last).astype(np.int32)
+        return None
+    counted.above[:] += above
     _count_languages(estimate, part, high, documents, pairs, counted.above_in)
     doubtful = np.flatnonzero(near)
     for some in np.array_split(doubtful, -(-len(doubtful) * width // DOUBT)) if len(doubtful) else []:
@@ -155,7 +174,43 @@ def _count_part(
         np.add.at(counted.above, pair[higher], 1)
         np.add.at(counted.above_in, (pair[higher], language), 1)
         counted.tied[pair[equal]] = True
-    return True
+    return heads
+
+
+def _heads(estimate: Floats, lowest: Floats, bar: Floats, k: int) -> list[_Head]:
+    """Return the head of every row: its scores that are at least `lowest`, and those that can be among the first k.
+
+    Args:
+        estimate: scores [rows, documents].
+        lowest: [rows] the least score that is asked for.
+        bar: [rows] below it nothing is among the first k, as far as the parts before tell.
+        k: how many to keep.
+
+    A quarter of a row costs more to pick out than the rest to sort with it, so longer heads are the whole row.
+    """
+    width = estimate.shape[1]
+    # Every sixteenth score tells about where the first k end; too high a guess is seen by the size of the head.
+    sample, rank = estimate[:, ::16], k // 16 + 10
+    guess = np.partition(sample, -rank, axis=1)[:, -rank] if rank < sample.shape[1] else np.float32(-np.inf)
+    floor = np.minimum(lowest, np.maximum(guess, bar))
+    inside = estimate >= floor[:, None]
+    sizes = inside.view(np.uint8).sum(axis=1, dtype=np.uint16).astype(np.intp)
+    short = (sizes <= width // 4) & ((sizes >= k) | (floor <= bar))
+    row = np.flatnonzero(short)
+    heads = []
+    if len(row):
+        inside[~short] = False
+        size = sizes[row]
+        longest = max(1, int(size.max()))
+        start = np.arange(len(row)) * longest - (np.cumsum(size) - size)  # of a row among all, less what stands before
+        ordered = np.full((len(row), longest), -np.inf, dtype=np.float32)
+        ordered.ravel()[np.arange(size.sum()) + np.repeat(start, size)] = estimate.ravel()[np.flatnonzero(inside)]
+        ordered.sort(axis=1)
+        heads.append(_Head(row, ordered))
+    if len(row) < len(estimate):
+        row = np.flatnonzero(~short)
+        heads.append(_Head(row, np.sort(estimate[row], axis=1)))
+    return heads
 
 
 def _count_languages(
@@ -199,21 +254,23 @@ def _search(ordered: Floats, row: Index, value: Floats) -> Index:
 class _Top:
     """The first k documents of each query of a block, gathered part by part."""
 
-    def __init__(self, queries: int, k: int) -> None:
+    def __init__(self, queries: int, k: int, margin: float) -> None:
         self.k = k
-        self.margin = 0.0
+        self.margin = margin
         self.highest = np.full((queries, k), -np.inf, dtype=np.float32)  # sorted; column 0 is the k-th best so far
         self.found: list[tuple[Index, Index, Floats]] = []
 
-    def add(self, estimate: Floats, ordered: Floats, first: int, margin: float) -> None:
-        """Take in the scores of one part, also given with sorted rows, whose documents start at `first`."""
-        self.margin = max(self.margin, margin)
-        self.highest = np.sort(np.concatenate([self.highest, ordered[:, -self.k :]], axis=1), axis=1)[:, -self.k :]
-        found = np.flatnonzero(estimate >= self._bar()[:, None])
+    def add(self, estimate: Floats, heads: list[_Head], first: int) -> None:
+        """Take in the scores of one part, also given as heads, whose documents start at `first`."""
+        for head in heads:
+            both = np.concatenate([self.highest[head.row], head.ordered[:, -self.k :]], axis=1)
+            both.sort(axis=1)
+            self.highest[head.row] = both[:, -self.k :]
+        found = np.flatnonzero(estimate >= self.bar()[:, None])
         row, column = np.divmod(found, estimate.shape[1])
         self.found.append((row, column + first, estimate.ravel()[found]))
 
-    def _bar(self) -> Floats:
+    def bar(self) -> Floats:
         """Return the estimate below which no document can be among the first k; at least the lowest finite number."""
         bar: Floats = np.nextafter(self.highest[:, 0] - np.float32(2 * self.margin), np.float32(-np.inf))
         return np.maximum(bar, np.finfo(np.float32).min)
@@ -221,7 +278,7 @@ class _Top:
     def best(self, order: Index, scorer: Scorer, first_query: int) -> tuple[Index, NDArray[np.int32], Index, Floats]:
         """Return (row, rank, document, score) of the first k of each row, in order."""
         row, document, score = (np.concatenate(column) for column in zip(*self.found, strict=True))
-        kept = np.flatnonzero(score >= self._bar()[row])
+        kept = np.flatnonzero(score >= self.bar()[row])
         row, document, score = row[kept], document[kept], score[kept]
         sequence = _by_row(row, -score)
         row, document, score = row[sequence], document[sequence], score[sequence]

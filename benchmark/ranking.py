@@ -27,7 +27,7 @@ from tasks.collection import Collection
 ALL = "*"
 TOP = 100
 ROWS = 512  # queries in a block: enough for the full speed of a matrix product
-BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and as much again sorted
+BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and at most as much sorted
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def rank(
 
     def work(block: slice) -> _Block:
         if not hasattr(kept, "scratch"):
-            kept.scratch = np.empty((2, rows * largest), dtype=np.float32)
+            kept.scratch = np.empty(rows * largest, dtype=np.float32)
         done = _rank_block(block, layout, scores, wanted, top, kept.scratch)
         progress(block.stop - block.start)
         return done
@@ -171,6 +171,7 @@ def rank(
 
 def _category(values: pd.Series, index: Index) -> pd.Categorical:
     codes, categories = pd.factorize(values)
+    codes = codes.astype(np.int16 if len(categories) < 2**15 else np.int32)
     return pd.Categorical.from_codes(codes[index], categories, validate=False)
 
 
@@ -219,7 +220,6 @@ def _lay_out(
     if ignore_identical_ids:
         excluded = place.get_indexer(pd.Index(queries["query_id"])).astype(np.intp)
         pairs = pairs[pairs["document"].to_numpy() != excluded[pairs["query"].to_numpy()]]
-    pairs = pairs.sort_values(["query", "document"])
     return _Layout(
         documents=Documents(starts, order),
         excluded=excluded,

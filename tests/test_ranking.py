@@ -160,6 +160,36 @@ def test_blocks_parts_and_threads_change_nothing(
     pd.testing.assert_frame_equal(plain.top.drop(columns="score"), other.top.drop(columns="score"))
 
 
+@pytest.mark.parametrize("noise", [0.3, 1.5, 6.0])
+@pytest.mark.parametrize("k", [1, 100])
+@pytest.mark.parametrize("part", [700, 1200, 8192])
+def test_heads_of_rows_hold_all_that_counts(part: int, k: int, noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows long enough to be sorted in part only: good and bad models, against a sort of everything."""
+    monkeypatch.setattr(counting, "PART", part)
+    collection, left, right = parallel(800, ["ar", "en", "th"], noise)
+    some = np.random.default_rng(1).permutation(2400)
+    right[some[:300]] = right[some[300:600]]
+    few = type(collection)(collection.documents, collection.queries[:150], collection.judgements)
+    ids = collection.documents["doc_id"].to_numpy(object)
+    exact = scorer_of(few, left[:150], right).exact(slice(0, 150), slice(0, 2400))
+    by_id = np.argsort(np.argsort(ids))
+    order = np.lexsort((-np.broadcast_to(by_id, exact.shape), -exact), axis=1)
+    place = np.argsort(order, axis=1) + 1
+    found = ranked(few, left[:150], right, top=k)
+    whole = found.ranks[found.ranks["pool"] == ranking.ALL]
+    row = pd.Index(few.queries["query_id"]).get_indexer(pd.Index(whole["query_id"].astype("str")))
+    column = pd.Index(ids).get_indexer(pd.Index(whole["doc_id"].astype("str")))
+    assert (whole["rank"].to_numpy() == place[row, column]).all()
+    for lang in ("ar", "en", "th"):
+        inside = (collection.documents["lang"] == lang).to_numpy()
+        among = np.argsort(np.argsort(np.where(inside, place, place + 10**6), axis=1), axis=1) + 1
+        part_of = found.ranks[found.ranks["pool"] == lang]
+        row = pd.Index(few.queries["query_id"]).get_indexer(pd.Index(part_of["query_id"].astype("str")))
+        column = pd.Index(ids).get_indexer(pd.Index(part_of["doc_id"].astype("str")))
+        assert (part_of["rank"].to_numpy() == among[row, column]).all()
+    assert found.top["doc_id"].astype("str").tolist() == ids[order[:, :k]].ravel().tolist()
+
+
 def test_renamed_ids_change_nothing_without_ties() -> None:
     collection, left, right = parallel(40, ["en", "sw"], 0.5)
     new = {doc_id: f"x{(i * 37) % 80:03}" for i, doc_id in enumerate(collection.documents["doc_id"])}
