@@ -186,7 +186,7 @@ def _heads(estimate: Floats, lowest: Floats, bar: Floats, k: int) -> list[_Head]
         bar: [rows] below it nothing is among the first k, as far as the parts before tell.
         k: how many to keep.
 
-    A quarter of a row costs more to pick out than the rest to sort with it, so longer heads are the whole row.
+    Heads of up to a quarter of the row are picked out of it, the longer ones are the row as a whole.
     """
     width = estimate.shape[1]
     # Every sixteenth score tells about where the first k end; too high a guess is seen by the size of the head.
@@ -195,22 +195,27 @@ def _heads(estimate: Floats, lowest: Floats, bar: Floats, k: int) -> list[_Head]
     floor = np.minimum(lowest, np.maximum(guess, bar))
     inside = estimate >= floor[:, None]
     sizes = inside.view(np.uint8).sum(axis=1, dtype=np.uint16).astype(np.intp)
-    short = (sizes <= width // 4) & ((sizes >= k) | (floor <= bar))
-    row = np.flatnonzero(short)
+    sizes[(sizes < k) & (floor > bar)] = width
     heads = []
-    if len(row):
-        inside[~short] = False
-        size = sizes[row]
-        longest = max(1, int(size.max()))
-        start = np.arange(len(row)) * longest - (np.cumsum(size) - size)  # of a row among all, less what stands before
-        ordered = np.full((len(row), longest), -np.inf, dtype=np.float32)
-        ordered.ravel()[np.arange(size.sum()) + np.repeat(start, size)] = estimate.ravel()[np.flatnonzero(inside)]
-        ordered.sort(axis=1)
-        heads.append(_Head(row, ordered))
-    if len(row) < len(estimate):
-        row = np.flatnonzero(~short)
-        heads.append(_Head(row, np.sort(estimate[row], axis=1)))
+    for more, most in ((-1, width // 16), (width // 16, width // 4), (width // 4, width)):
+        row = np.flatnonzero((sizes > more) & (sizes <= most))
+        if len(row) and most == width:
+            heads.append(_Head(row, np.sort(estimate[row], axis=1)))
+        elif len(row):
+            heads.append(_Head(row, _picked(estimate, inside, row, sizes[row])))
     return heads
+
+
+def _picked(estimate: Floats, inside: NDArray[np.bool_], row: Index, size: Index) -> Floats:
+    """Return, sorted, the scores of some rows that are `inside`, with -inf in front of rows that have fewer."""
+    longest = max(1, int(size.max()))
+    start = np.arange(len(row)) * longest - (np.cumsum(size) - size)  # of a row among all, less what stands before
+    ordered = np.full((len(row), longest), -np.inf, dtype=np.float32)
+    found = np.flatnonzero(inside[row])
+    found += np.repeat((row - np.arange(len(row))) * estimate.shape[1], size)  # from places in `row` to places in all
+    ordered.ravel()[np.arange(len(found)) + np.repeat(start, size)] = estimate.ravel()[found]
+    ordered.sort(axis=1)
+    return ordered
 
 
 def _count_languages(

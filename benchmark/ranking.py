@@ -110,9 +110,7 @@ def rank(
     """
     languages = collection.document_languages
     documents = collection.documents[["lang", "doc_id"]].sort_values(["lang", "doc_id"], kind="stable")
-    scores = scorer(documents.index.to_list())
     queries = collection.queries
-    layout = _lay_out(collection, documents, languages, ignore_identical_ids)
     pools, wanted = _pools(set(settings), languages)
     largest = min(len(documents), PART)
     workers = threads or processors()
@@ -129,6 +127,9 @@ def rank(
         return done
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        scorer_made = pool.submit(scorer, documents.index.to_list())
+        layout = _lay_out(collection, documents, languages, ignore_identical_ids)
+        scores = scorer_made.result()
         done = list(pool.map(work, blocks))
 
     def joined(field: str) -> Any:
