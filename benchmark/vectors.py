@@ -32,7 +32,7 @@ from benchmark.encoders import Encoder, Role, sent
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
-SHARD_SECONDS = 10.0
+SHARD_SECONDS = 2.0
 SHARD_BYTES = 16 << 20
 STALE_SECONDS = 3600
 ROWS = 4096  # vectors normalised at a time
