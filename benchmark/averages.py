@@ -14,8 +14,7 @@ import pandas as pd
 from benchmark import bias
 from benchmark.measures import Measure, chance
 from benchmark.ranking import ALL
-
-SETTINGS = ("mono", "cross", "multi", "pair")
+from tasks.card import SETTINGS
 
 
 def setting_of(query_lang: str, pool: str) -> str:

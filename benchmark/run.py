@@ -127,7 +127,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "schema": evidence.SCHEMA,
         "key": key,
         "key_parts": parts,
-        "task": _task(task),
+        "task": _task(task, parts["data"]),
         "model": vars(model)
         | {
             "dimensions": int(encoded["query"].vectors.shape[1]),
@@ -152,7 +152,7 @@ def _scorer(queries: scoring.Floats, documents: scoring.Floats) -> Callable[[Seq
     return lambda order: scoring.dot_product(queries, documents[np.asarray(order)])
 
 
-def _task(task: Task) -> dict[str, Any]:
+def _task(task: Task, data_hash: str) -> dict[str, Any]:
     card, texts = task.card, task.collection
     return {
         "name": card.name,
@@ -164,7 +164,7 @@ def _task(task: Task) -> dict[str, Any]:
         "citation": card.citation,
         "contamination": card.contamination,
         "card_hash": card.hash,
-        "data_hash": texts.digest(),
+        "data_hash": data_hash,
         "files": {file.path: file.sha256 for file in card.files},
         "topics": int(texts.queries["topic"].nunique()),
         "queries": len(texts.queries),
