@@ -6,7 +6,7 @@ in the multilingual setting), *micro* the mean over all queries of the setting. 
 direction without queries is not there, and is not counted as zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,15 @@ def setting_of(query_lang: str, pool: str) -> str:
     return "mono" if pool == query_lang else "cross"
 
 
+def settings(table: pd.DataFrame) -> "pd.Series[str]":
+    """Return the setting of each row, from its `query_lang` and `pool`."""
+    rows = table[["query_lang", "pool"]].astype("str")
+    kinds = rows.drop_duplicates()
+    setting = [setting_of(lang, pool) for lang, pool in zip(kinds["query_lang"], kinds["pool"], strict=True)]
+    found = rows.merge(kinds.assign(setting=setting), how="left")["setting"]
+    return found.set_axis(table.index)
+
+
 def directions(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return one row per direction: `setting, query_lang, pool, documents, queries` and the mean of each measure."""
     names = [str(measure) for measure in measures]
@@ -34,8 +43,7 @@ def directions(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Mea
     table.insert(0, "queries", grouped.size())
     table = table.reset_index().astype({"query_lang": "str", "pool": "str"})
     table.insert(2, "documents", table["pool"].map(pools.set_index("pool")["documents"]))
-    setting = [setting_of(lang, pool) for lang, pool in zip(table["query_lang"], table["pool"], strict=True)]
-    table.insert(0, "setting", pd.Series(pd.Categorical(setting, SETTINGS, ordered=True)))
+    table.insert(0, "setting", pd.Series(pd.Categorical(settings(table), SETTINGS, ordered=True)))
     return table.sort_values(["setting", "query_lang", "pool"]).reset_index(drop=True).astype({"setting": "str"})
 
 
@@ -76,23 +84,68 @@ def _chance(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measur
     return sums[names].div(sums["queries"], axis=0).reset_index()
 
 
-def bias_rows(by_query: pd.DataFrame, documents: int) -> pd.DataFrame:
+def bias_rows(by_query: pd.DataFrame) -> pd.DataFrame:
     """Return the bias measures by query language, then their macro (over languages) and micro (over queries) average.
 
-    Columns: `query_lang` (a tag, `macro` or `micro`), `queries`, the measures of `bias.MEASURES`, and
-    `rank_distance_chance`, what a random order would give.
+    Columns: `query_lang` (a tag, `macro` or `micro`), `queries`, the measures of `bias.MEASURES`, what a random order
+    would give of some (`bias.CHANCE`), and how many queries those stand for that some queries lack (`bias.PARTIAL`,
+    named `<measure>_queries`). NaN where no query has a measure, and in macro where a language has none.
     """
-    names = list(bias.MEASURES)
-    table = by_query.assign(rank_distance_chance=bias.chance_rank_distance(by_query["relevant"], documents))
-    names.append("rank_distance_chance")
-    grouped = table.groupby("query_lang", observed=True)
+    names = [*bias.MEASURES, *bias.CHANCE]
+    counts = {name: f"{name}_queries" for name in bias.PARTIAL}
+    grouped = by_query.groupby("query_lang", observed=True)
     means = grouped[names].mean()
     means.insert(0, "queries", grouped.size())
+    means[list(counts.values())] = grouped[list(counts)].count()
     rows = means.reset_index().astype({"query_lang": "str"}).sort_values("query_lang")
-    total = int(rows["queries"].sum())
-    macro = {"query_lang": "macro", "queries": total, **rows[names].mean()}
-    micro = {"query_lang": "micro", "queries": total, **rows[names].mul(rows["queries"] / total, axis=0).sum()}
+    totals = rows[["queries", *counts.values()]].sum().to_dict()
+    macro = {"query_lang": "macro", **totals, **rows[names].mean(skipna=False)}
+    micro = {"query_lang": "micro", **totals, **by_query[names].mean()}
     return pd.concat([rows, pd.DataFrame([macro, micro])], ignore_index=True)
+
+
+def spread(directed: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return how far the query languages lie apart in each setting.
+
+    A query language's value in the cross setting is its mean over the languages of the documents.
+
+    Returns:
+        `setting, languages, best, best_value, worst, worst_value, range, deviation`: the languages by tag (the first
+        in alphabetical order where several are equal), best minus worst value, and the standard deviation over the
+        languages (divided by their number). Lower range and deviation are more even.
+    """
+    values = directed.groupby(["setting", "query_lang"], sort=False)[measure].mean()
+    rows = []
+    for setting, part in values.groupby("setting", sort=False):
+        by_lang = part.droplevel("setting").sort_index()
+        best, worst = str(by_lang.idxmax()), str(by_lang.idxmin())
+        rows.append(
+            {
+                "setting": setting,
+                "languages": len(by_lang),
+                "best": best,
+                "best_value": by_lang[best],
+                "worst": worst,
+                "worst_value": by_lang[worst],
+                "range": by_lang[best] - by_lang[worst],
+                "deviation": by_lang.std(ddof=0),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def by_group(directed: pd.DataFrame, measure: str, group: Callable[[str], str]) -> pd.DataFrame:
+    """Return the mean of each setting by group of query languages, such as their script or resource class.
+
+    Returns:
+        `group, languages` and a column for each setting; a language counts once, whatever its number of directions.
+    """
+    values = directed.groupby(["setting", "query_lang"], sort=False)[measure].mean().unstack("setting")  # noqa: PD010
+    values = values[[setting for setting in SETTINGS if setting in values.columns]]
+    grouped = values.groupby([group(tag) for tag in values.index])
+    means = grouped.mean().rename_axis("group")
+    means.insert(0, "languages", grouped.size())
+    return means.reset_index()
 
 
 def matrix(directed: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The roof: the commands of `bench`. The only file that sees all three wings, and it imports them when needed.
 
-Exit codes: 0 done; 2 something outside the program is wrong, said in one sentence on the error stream.
+Exit codes: 0 done; 1 a check says no; 2 something outside the program is wrong, which one sentence on the error stream
+says.
 """
 
 import sys
@@ -13,9 +14,12 @@ import typer
 from tasks.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
     from benchmark.evidence import Json, Result
+    from leaderboard.tables import Table
 
 USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
 
@@ -116,8 +120,14 @@ def run(
     if encoder.model.family == "checkpoint" and dtype == "float32" and encoders.computes_bfloat16(encoder.model.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
     command = " ".join(["bench", *(_quoted(word) for word in sys.argv[1:])])
+    from leaderboard import tables
+
     for one in ready:
-        _show(runner.run(one, encoder, results, progress, command), as_json)
+        result = runner.run(one, encoder, results, progress, command)
+        if as_json:
+            print(_json(_summary(result)))
+        else:
+            _show(result, tables.brief(result.says))
 
 
 @app.command()
@@ -129,10 +139,8 @@ def tasks(as_json: AsJson = False) -> None:
 
     cards = [card.find(name) for name in card.catalogue()]
     if as_json:
-        import json
-
         for one in cards:
-            says = {
+            says: Json = {
                 "task": one.name,
                 "title": one.title,
                 "variants": list(one.variants),
@@ -142,7 +150,7 @@ def tasks(as_json: AsJson = False) -> None:
                 "licence": one.licence,
                 "description": one.description,
             }
-            print(json.dumps(says, ensure_ascii=False))
+            print(_json(says))
         return
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0))
     for column in ("task", "variants", "languages", "download", "on disk", "licence"):
@@ -185,38 +193,56 @@ def fetch(
 
 @app.command()
 def report(
-    result: Annotated[Path, typer.Argument(help="Folder of a result, such as results/muse/demo.")],
+    result: Annotated[
+        list[Path],
+        typer.Argument(help="Folder of a result, such as results/muse/demo; several for plots side by side."),
+    ],
     measure: Annotated[
-        str | None, typer.Option(help="Measure of the matrix; computed from the ranks if need be.")
+        str | None,
+        typer.Option(help="What the tables show; computed from the ranks if need be. Default: the main one."),
     ] = None,
-    as_json: AsJson = False,
+    setting: Annotated[
+        str | None, typer.Option(help="Only mono, cross, multi, pair, or strong (alignment). Default: all tables.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="terminal, md, csv, latex or json.")] = "terminal",
 ) -> None:
     """Show the tables of a result from its evidence alone."""
     from benchmark import evidence
     from benchmark.measures import parse
-    from benchmark.ranking import Ranking
+    from leaderboard import formats, tables
+    from tasks.card import SETTINGS
+    from tasks.errors import nearest
 
-    found = evidence.read(result)
-    if measure and (wanted := parse(measure)) and str(wanted) not in found.says["directions"][0]["measures"]:
-        names = [*found.says["directions"][0]["measures"], str(wanted)]
-        ranking = Ranking(found.ranks(), found.pools(), found.top(), found.says["ties"])
-        scores = evidence.scores(ranking, [parse(name) for name in names])
-        found = evidence.Result(found.folder, found.says | scores)
-    _show(found, as_json, measure)
+    known = ["terminal", "json", *formats.TEXTS]
+    if form not in known:
+        raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
+    kinds = [*SETTINGS, tables.STRONG]
+    if setting is not None and setting not in kinds:
+        raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
+    name = str(parse(measure)) if measure else None
+    found = [evidence.read(folder) for folder in result]
+    if name:
+        found = [evidence.measured(one, name) for one in found]
+    for one in found:
+        if form == "json":
+            print(_json(_summary(one, setting)))
+        elif form == "terminal":
+            _show(one, tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name))
+        elif form == "csv" and not setting:
+            print(formats.comma_separated(tables.every_direction(one.says)), end="")
+        else:
+            most = 10**6 if form == "csv" else tables.MOST
+            parts = tables.of_setting(one.says, setting, name, most) if setting else tables.of(one.says, name)
+            print("\n".join(formats.TEXTS[form](part) for part in parts), end="")
 
 
-def _show(result: "Result", as_json: bool, measure: str | None = None) -> None:
-    if as_json:
-        import json
-
-        print(json.dumps(_summary(result), ensure_ascii=False))
-        return
-    from leaderboard import tables
+def _show(result: "Result", shown: "Iterable[Table]") -> None:
+    from leaderboard import formats
 
     console, says = _console(), result.says
-    for table in tables.of(says, measure):
+    for table in shown:
         console.print()
-        console.print(table)
+        console.print(formats.terminal(table))
     task, model, cost = says["task"], says["model"], says["cost"]
     cut = model["truncated"]
     lines = [
@@ -233,16 +259,25 @@ def _show(result: "Result", as_json: bool, measure: str | None = None) -> None:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def _summary(result: "Result") -> "Json":
+def _json(says: "Json") -> str:
+    import json
+
+    return json.dumps(says, ensure_ascii=False)
+
+
+def _summary(result: "Result", setting: str | None = None) -> "Json":
     says = result.says
     task = says["task"]
     return {
         "task": f"{task['name']}@{task['variant']}" if task["variant"] else task["name"],
         "model": says["model"]["name"],
         "main_measure": says["main_measure"],
-        "averages": says["averages"],
-        "directions": says["directions"],
-        "bias": says["bias"],
+        "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
+        "directions": [row for row in says["directions"] if setting in (None, row["setting"])],
+        "strong": says["strong"] if setting in (None, "strong") else [],
+        **{
+            name: says[name] if setting in (None, "multi") else [] for name in ("bias", "language_share", "consistency")
+        },
         "ties": says["ties"],
         "cost": says["cost"],
         "evidence": str(result.folder),

@@ -1,8 +1,9 @@
 """The record of a run: what it holds, and how it is written, found again and read.
 
 `results/<model>/<task>[@variant]/` holds `evidence.json` (described field by field in `evidence.schema.json`),
-`ranks.parquet` and `top.parquet` (the Ranking). A result is written to a folder of its own and renamed into place, so
-it is there whole or not at all.
+`ranks.parquet` and `top.parquet` (the Ranking). A result may be handed on without its top k, which is the largest part:
+all tables and plots follow from the other two. A result is written to a folder of its own and renamed into place, so it
+is there whole or not at all.
 
 A result has a *key*: everything that its numbers depend on. One with an equal key is reused. One with another key is
 kept: it moves to `<task>~<first letters of its key>`, and the plain path always holds what was asked for last.
@@ -14,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,19 +25,20 @@ import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from benchmark import averages, bias
-from benchmark.measures import Measure, evaluate
+from benchmark import averages, bias, consistency, exposure
+from benchmark.measures import Measure, evaluate, parse
 from benchmark.ranking import ALL, Ranking
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
-SCHEMA = 1
+SCHEMA = 2
 DIGITS = 8
 RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "rank")
 TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
 NEEDED: dict[str, Any] = {
     "key": str, "key_parts": dict, "task": dict, "model": dict, "main_measure": str, "directions": list,
-    "averages": list, "bias": list, "pools": list, "ties": (int, float), "cost": dict,
+    "averages": list, "strong": list, "bias": list, "language_share": list, "consistency": list, "pools": list,
+    "ties": (int, float), "cost": dict,
 }  # fmt: skip
 Json = dict[str, Any]
 
@@ -66,14 +68,13 @@ def key_of(parts: Json) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def scores(ranking: Ranking, measures: Sequence[Measure]) -> Json:
-    """Return the tables of `evidence.json` that follow from a ranking: directions, averages, bias."""
+def scores(ranks: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> Json:
+    """Return the tables of `evidence.json` that follow from the ranks: directions, averages, strong alignment."""
     names = [str(measure) for measure in measures]
-    values = evaluate(ranking.ranks, measures)
-    directed = averages.directions(values, ranking.pools, measures)
-    means = averages.averages(directed, values, ranking.pools, measures)
-    size = dict(zip(ranking.pools["pool"], ranking.pools["documents"], strict=True))
-    languages = [pool for pool in size if pool != ALL and "+" not in pool]
+    values = evaluate(ranks, measures)
+    directed = averages.directions(values, pools, measures)
+    means = averages.averages(directed, values, pools, measures)
+    languages = _languages(pools)
     found: Json = {
         "directions": [
             {
@@ -82,7 +83,7 @@ def scores(ranking: Ranking, measures: Sequence[Measure]) -> Json:
                 "document_languages": languages if row["pool"] == ALL else row["pool"].split("+"),
                 "n": row["queries"],
                 "documents": row["documents"],
-                "measures": {name: round(row[name], DIGITS) for name in names},
+                "measures": _rounded(row, names),
             }
             for row in directed.to_dict("records")
         ],
@@ -92,19 +93,78 @@ def scores(ranking: Ranking, measures: Sequence[Measure]) -> Json:
                 "average": row["average"],
                 "directions": row["directions"],
                 "n": row["queries"],
-                "measures": {name: round(row[name], DIGITS) for name in names},
+                "measures": _rounded(row, names),
             }
             for row in means.to_dict("records")
         ],
-        "bias": [],
+        "strong": [],
     }
-    if ALL in size and (ranking.ranks["pool"] == ALL).any():
-        found["bias"] = [
-            {"query_language": row.pop("query_lang"), "n": row.pop("queries")}
-            | {name: round(value, DIGITS) for name, value in row.items()}
-            for row in averages.bias_rows(bias.by_query(ranking.ranks, size[ALL]), size[ALL]).to_dict("records")
+    alone = bias.strong(ranks)
+    if not alone.empty:
+        aligned = averages.directions(evaluate(alone, measures), pools, measures)
+        found["strong"] = [
+            {
+                "query_language": row["query_lang"],
+                "document_language": row["pool"],
+                "n": row["queries"],
+                "measures": _rounded(row, names),
+            }
+            for row in aligned.sort_values(["query_lang", "pool"]).to_dict("records")
         ]
     return found
+
+
+def measured(result: Result, measure: str) -> Result:
+    """Return a result with the values of another measure too, computed from its ranks."""
+    names = list(result.says["directions"][0]["measures"])
+    if measure in names:
+        return result
+    found = scores(result.ranks(), result.pools(), [parse(name) for name in [*names, measure]])
+    return Result(result.folder, result.says | found)
+
+
+def biases(ranking: Ranking) -> Json:
+    """Return the tables of `evidence.json` that need the top k as well: bias, language share, consistency."""
+    size = dict(zip(ranking.pools["pool"], ranking.pools["documents"], strict=True))
+    pool = ranking.ranks[ranking.ranks["pool"] == ALL]
+    if pool.empty:
+        return {"bias": [], "language_share": [], "consistency": []}
+    languages = _languages(ranking.pools)
+    values = bias.by_query(pool, size[ALL])
+    shown = exposure.lists(ranking.top, values["query_id"], languages)
+    exposed, share = exposure.by_query(
+        shown, values[["query_id", "query_lang"]], pool, pd.Series({lang: size[lang] for lang in languages})
+    )
+    rows = averages.bias_rows(values.assign(**exposed[list(exposure.MEASURES)]))
+    agreed = consistency.by_pair(shown, values)
+    return {
+        "bias": [
+            {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
+            for row in rows.to_dict("records")
+        ],
+        "language_share": [
+            {"query_language": row["query_lang"], "k": row["k"], "n": row["queries"]}
+            | {"shares": _rounded(row, languages)}
+            for row in share.to_dict("records")
+        ],
+        "consistency": [
+            {"query_languages": [row["first"], row["second"]], "n": row["pairs"]}
+            | {"measures": _rounded(row, list(consistency.MEASURES))}
+            for row in agreed.to_dict("records")
+        ],
+    }
+
+
+def _languages(pools: pd.DataFrame) -> list[str]:
+    return [pool for pool in pools["pool"] if pool != ALL and "+" not in pool]
+
+
+def _rounded(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, float | int | None]:
+    """Round to what is the same on every machine; a hole is null."""
+    return {
+        name: None if pd.isna(row[name]) else row[name] if isinstance(row[name], int) else round(row[name], DIGITS)
+        for name in names
+    }
 
 
 def directions(says: Json) -> pd.DataFrame:
@@ -153,7 +213,7 @@ def find(folder: Path, label: str, key: str) -> Result | None:
     """Return the whole result of this task with an equal key, moved to the plain path if it was kept aside."""
     with _alone(folder):
         for path in [folder / label, *sorted(folder.glob(f"{label}~*"))]:
-            if _key(path) == key:
+            if _key(path) == key and (path / "top.parquet").is_file():
                 if path.name != label:
                     _place(path, folder / label)
                 return read(folder / label)
@@ -161,11 +221,12 @@ def find(folder: Path, label: str, key: str) -> Result | None:
 
 
 def _key(path: Path) -> str:
-    """Return the key of the result at `path`; "" if there is none that can be read whole."""
+    """Return the key of the result at `path`; "" if there is none that can be read. The top k may be left out."""
     try:
         result = read(path)
-        for name, columns in (("ranks", RANKS), ("top", TOP)):
-            _columns(path / f"{name}.parquet", columns)
+        _columns(path / "ranks.parquet", RANKS)
+        if (path / "top.parquet").exists():
+            _columns(path / "top.parquet", TOP)
     except UserError:
         return ""
     return str(result.says["key"])
@@ -188,6 +249,8 @@ def difference(folder: Path, label: str, parts: Json) -> str:
     if not _key(path):
         return "it is damaged, or of another version"
     old = read(path).says["key_parts"]
+    if old == parts:
+        return "its top.parquet is not there"
     shown = [
         f"{name} was {_short(old.get(name))} and is {_short(parts[name])}" if name in old else f"{name} is new"
         for name in parts

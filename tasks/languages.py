@@ -1,10 +1,16 @@
-"""Language tags in, names and scripts out: BCP 47 (RFC 5646) as the library langcodes reads it.
+"""Language tags in; names, scripts, families and resource classes out: BCP 47 (RFC 5646) as langcodes reads it.
 
 Tags are kept as the data writes them (`zh`, `zh-Hans`, `prs`): a tag is an identity here, never replaced by an
 equivalent one.
+
+`languages.tsv` holds what langcodes does not know, by primary subtag: the resource class of Joshi et al. 2020
+(arXiv:2004.09095, the list that goes with it) and the top-level family of Glottolog 5.2. The class is empty where that
+list does not name the language; a standard variety (`arb`, `swh`) has the class of the language it stands for.
 """
 
+import csv
 from functools import cache
+from pathlib import Path
 
 import langcodes
 
@@ -31,3 +37,20 @@ def name(tag: str) -> str:
 def script(tag: str) -> str:
     """Return the ISO 15924 code of the script that a language is most often written in: «Ethi»."""
     return str(langcodes.Language.get(tag, normalize=False).maximize().script)
+
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    with (Path(__file__).parent / "languages.tsv").open(encoding="utf-8") as file:
+        return {row["tag"]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def resource_class(tag: str) -> int | None:
+    """Return how much there is to train on, from 0 (nothing) to 5 (the most); None where it is not known."""
+    found = _table().get(tag.split("-")[0], {}).get("resource_class")
+    return int(found) if found else None
+
+
+def family(tag: str) -> str:
+    """Return the top-level family of a language: «Atlantic-Congo»; "" where it is not known."""
+    return _table().get(tag.split("-")[0], {}).get("family", "")

@@ -1,0 +1,108 @@
+"""The top k of the same question asked in two languages in; how far the two lists agree, out.
+
+A reader who asks in another language should be shown the same documents. RankC is from arXiv:2310.10378, MRC@k from
+arXiv:2509.06195, both over the pool of all languages. `docs/measures.md` has formulas and ranges.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.exposure import Codes, Lists
+
+K = 10
+MEASURES = (f"RankC@{K}", f"MRC@{K}")
+PAIRS = 8192  # pairs of queries compared at once: some 100 MiB
+Floats = NDArray[np.float64]
+
+
+def by_pair(shown: Lists, queries: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement of each two query languages, averaged over the topics that are asked in both.
+
+    Args:
+        shown: the top k, one row for each row of `queries`.
+        queries: `query_lang, topic`.
+
+    Returns:
+        `first, second` (languages, first < second), `pairs` (of queries) and:
+
+        * `RankC@10`: weighted overlap of the first 1, 2, ... 10 documents; 0 to 1, higher is more alike.
+        * `MRC@10`: Spearman correlation of the scores of the documents in either top 10; -1 to 1, higher is more
+          alike. A document that a list of 100 does not hold stands behind all that it holds. NaN for one language
+          pair if it is undefined in all its pairs of queries: all scores equal.
+    """
+    lang = queries["query_lang"].astype("str").to_numpy(object)
+    langs, spoken = np.unique(lang, return_inverse=True)
+    one, two = _pairs(pd.factorize(queries["topic"])[0], spoken)
+    value = np.empty((len(one), len(MEASURES)))
+    for start in range(0, len(one), PAIRS):
+        block = slice(start, start + PAIRS)
+        value[block, 0] = rank_c(shown.document[one[block], :K], shown.document[two[block], :K])
+        value[block, 1] = mrc(shown, one[block], two[block])
+    table = pd.DataFrame(value, columns=list(MEASURES))
+    table.insert(0, "second", langs[spoken[two]])
+    table.insert(0, "first", langs[spoken[one]])
+    grouped = table.groupby(["first", "second"])
+    found = grouped[list(MEASURES)].mean()
+    found.insert(0, "pairs", grouped.size())
+    return found.reset_index()
+
+
+def _pairs(topic: Codes, language: Codes) -> tuple[Codes, Codes]:
+    """Return all pairs of queries (rows) of one topic in two languages, the lower language first."""
+    rows = pd.DataFrame({"topic": topic, "language": language, "row": np.arange(len(topic))})
+    both = rows.merge(rows, on="topic")
+    both = both[both["language_x"] < both["language_y"]]
+    return both["row_x"].to_numpy(np.int64), both["row_y"].to_numpy(np.int64)
+
+
+def rank_c(first: Codes, second: Codes) -> Floats:
+    """Return RankC of lists of documents [pairs, k]; a place without a document is -1.
+
+    A document at places i and j of two lists is in both of their first max(i, j), max(i, j) + 1, ... k.
+    """
+    k = first.shape[1]
+    if not k:
+        return np.full(len(first), np.nan)
+    weight = np.exp(-np.arange(k, dtype=np.float64))  # softmax of k, k - 1, ... 1
+    from_place = np.cumsum((weight / weight.sum() / np.arange(1, k + 1))[::-1])[::-1]
+    at = np.maximum.outer(np.arange(k), np.arange(k))
+    same = (first[:, :, None] == second[:, None, :]) & (first >= 0)[:, :, None]
+    found: Floats = np.einsum("pij,ij->p", same, from_place[at])
+    return found
+
+
+def mrc(shown: Lists, first: Codes, second: Codes) -> Floats:
+    """Return MRC@10 of pairs of rows [pairs]."""
+    left, right = shown.document[first, :K], shown.document[second, :K]
+    new = (right >= 0) & ~(right[:, :, None] == left[:, None, :]).any(axis=2)
+    here = np.concatenate([shown.score[first, :K], _scores(shown, first, right)], axis=1)
+    there = np.concatenate([_scores(shown, second, left), shown.score[second, :K]], axis=1)
+    return _spearman(here, there, np.concatenate([left >= 0, new], axis=1))
+
+
+def _scores(shown: Lists, rows: Codes, documents: Codes) -> NDArray[np.float32]:
+    """Return the scores [rows, n] that the lists of `rows` give to `documents` [rows, n]; -inf where not listed."""
+    same = documents[:, :, None] == shown.document[rows][:, None, :]
+    listed = np.take_along_axis(shown.score[rows], same.argmax(axis=2), axis=1)
+    return np.where(same.any(axis=2), listed, -np.inf).astype(np.float32)
+
+
+def _spearman(first: NDArray[np.float32], second: NDArray[np.float32], counted: NDArray[np.bool_]) -> Floats:
+    """Return the correlation of the ranks of each row's `counted` values, ties at their mean rank; NaN if constant."""
+    left, right = (_centred_ranks(values, counted) for values in (first, second))
+    with np.errstate(invalid="ignore"):
+        size = np.sqrt((left**2).sum(axis=1) * (right**2).sum(axis=1))
+        found: Floats = np.where(size > 0, (left * right).sum(axis=1) / np.where(size > 0, size, 1), np.nan)
+    return np.clip(found, -1, 1)
+
+
+def _centred_ranks(values: NDArray[np.float32], counted: NDArray[np.bool_]) -> Floats:
+    """Return each value's rank among those counted in its row, less their mean; 0 for the others."""
+    both = counted[:, :, None] & counted[:, None, :]
+    below = (values[:, None, :] < values[:, :, None]) & both
+    equal = (values[:, None, :] == values[:, :, None]) & both
+    rank = below.sum(axis=2) + (equal.sum(axis=2) + 1) / 2
+    middle = (counted.sum(axis=1, keepdims=True) + 1) / 2
+    found: Floats = np.where(counted, rank - middle, 0)
+    return found

@@ -1,0 +1,159 @@
+"""The top k of the pool of all languages in; the languages that a question's first documents are in, out.
+
+Every measure here is of what a reader sees first, relevant or not. AWRF is that of the TREC 2022 Fair Ranking Track
+(arXiv:2302.05558), PEER that of arXiv:2405.00978. `docs/measures.md` has formulas and ranges.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import chdtrc, rel_entr
+
+DEPTHS = (10, 100)
+PEER = f"peer@{DEPTHS[-1]}"
+MEASURES = (
+    *(f"own_excess@{k}" for k in DEPTHS),
+    *(f"awrf_{target}@{k}" for target in ("uniform", "relevant") for k in DEPTHS),
+    PEER,
+)
+BLOCK = 1 << 22  # cells of a table (query, language): 32 MiB
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The top k as tables [queries, k]; -1 (and a score of -inf) where a query has fewer documents."""
+
+    document: Codes
+    language: Codes
+    score: NDArray[np.float32]
+
+
+def lists(top: pd.DataFrame, query_ids: pd.Series, languages: list[str]) -> Lists:
+    """Lay out `Ranking.top` by query; `language` counts in `languages`."""
+    rows = pd.Index(query_ids.astype("str")).get_indexer(top["query_id"].cat.categories.astype("str"))
+    row = rows[top["query_id"].cat.codes]
+    kept = row >= 0
+    cells = row[kept], top["rank"].to_numpy()[kept] - 1
+    shape = len(query_ids), int(top["rank"].max()) if len(top) else 0
+    document, language = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+    score = np.full(shape, -np.inf, dtype=np.float32)
+    document[cells] = top["doc_id"].cat.codes.to_numpy()[kept]
+    language[cells] = pd.Index(languages).get_indexer(top["doc_lang"].cat.categories.astype("str"))[
+        top["doc_lang"].cat.codes
+    ][kept]
+    score[cells] = top["score"].to_numpy()[kept]
+    return Lists(document, language, score)
+
+
+def by_query(
+    shown: Lists, queries: pd.DataFrame, answers: pd.DataFrame, pool: pd.Series
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the exposure of each query, and the language share by query language.
+
+    Args:
+        shown: the top k, one row for each row of `queries`.
+        queries: `query_id, query_lang`.
+        answers: the answers in the pool of all: `query_id, doc_lang, rank`, in any order.
+        pool: documents by language; its index is what `shown.language` counts in.
+
+    Returns:
+        First `queries` and, for k of 10 and 100:
+
+        * `own_excess@k`: share of the query's language among its top k, less that in the pool; 0 is even. NaN if the
+          pool has no documents in that language.
+        * `awrf_uniform@k`, `awrf_relevant@k`: 1 - JSD between the exposure of the languages in the top k and the
+          target: all languages of the pool alike, or their share among the query's answers; 0 to 1, higher is nearer.
+        * `peer@100`: p-value of the Kruskal-Wallis test on the places of the documents that are no answers, by
+          language; 0 to 1, 1 is even. NaN where the test cannot tell: fewer than two languages, or none with two.
+
+        Then the share: `query_lang, k, queries` and a column for each language of the pool.
+    """
+    languages = list(pool.index)
+    own = pd.Index(languages).get_indexer(pd.Index(queries["query_lang"].astype("str")))
+    row = pd.Index(queries["query_id"].astype("str")).get_indexer(pd.Index(answers["query_id"].astype("str")))
+    column = pd.Index(languages).get_indexer(pd.Index(answers["doc_lang"].astype("str")))
+    place = answers["rank"].to_numpy(np.int64)
+    expected = (pool / pool.sum()).to_numpy()
+    depth = shown.language.shape[1]
+    values = {name: np.full(len(queries), np.nan) for name in MEASURES}
+    share = {k: np.empty((len(queries), len(languages)), dtype=np.float32) for k in DEPTHS}
+
+    step = max(1, BLOCK // len(languages))
+    for start in range(0, len(queries), step):
+        block = slice(start, min(start + step, len(queries)))
+        mine = (row >= block.start) & (row < block.stop)
+        language, speaks = shown.language[block], own[block]
+        count = len(language)
+        relevant = _table(row[mine] - start, column[mine], np.ones(mine.sum()), count, len(languages))
+        relevant /= relevant.sum(axis=1, keepdims=True)
+        for k in DEPTHS:
+            part = language[:, :k]
+            filled = part >= 0
+            rows, places = np.nonzero(filled)
+            shares = _table(rows, part[filled], np.ones(len(rows)), count, len(languages))
+            shares /= shares.sum(axis=1, keepdims=True)
+            share[k][block] = shares
+            speakers = np.flatnonzero(speaks >= 0)
+            excess = shares[speakers, speaks[speakers]] - expected[speaks[speakers]]
+            values[f"own_excess@{k}"][start + speakers] = excess
+            exposed = _table(rows, part[filled], 1 / np.log2(np.maximum(places + 1, 2)), count, len(languages))
+            exposed /= exposed.sum(axis=1, keepdims=True)
+            uniform = np.full_like(exposed, 1 / len(languages))
+            for target, wanted in (("uniform", uniform), ("relevant", relevant)):
+                values[f"awrf_{target}@{k}"][block] = 1 - _divergence(exposed, wanted)
+        others = language[:, : DEPTHS[-1]].copy()
+        listed = mine & (place <= min(depth, DEPTHS[-1]))
+        others[row[listed] - start, place[listed] - 1] = -1
+        values[PEER][block] = peer(others, len(languages))
+
+    found = queries.assign(**values)
+    means = []
+    for k in DEPTHS:
+        table = pd.DataFrame(share[k], columns=pd.Index(languages)).astype(np.float64)
+        grouped = table.groupby(queries["query_lang"].astype("str").to_numpy())
+        mean = grouped.mean().rename_axis("query_lang").reset_index()
+        mean.insert(1, "k", k)
+        mean.insert(2, "queries", grouped.size().to_numpy())
+        means.append(mean)
+    return found, pd.concat(means, ignore_index=True)
+
+
+def _table(rows: Codes, columns: Codes, weights: Floats, count: int, languages: int) -> Floats:
+    """Sum weights into a table [count, languages]."""
+    found = np.bincount(rows * languages + columns, weights, count * languages)
+    return found.astype(np.float64).reshape(count, languages)  # of nothing, bincount makes integers
+
+
+def _divergence(first: Floats, second: Floats) -> Floats:
+    """Return the Jensen-Shannon divergence of each row, in bits: 0 to 1."""
+    middle = (first + second) / 2
+    found: Floats = (rel_entr(first, middle) + rel_entr(second, middle)).sum(axis=1) / (2 * np.log(2))
+    return np.clip(found, 0, 1)
+
+
+def peer(groups: Codes, languages: int) -> Floats:
+    """Return the p-value of the Kruskal-Wallis test on the places of each row, grouped by language.
+
+    Args:
+        groups: [rows, places]: the language at each place from the best; -1 for a place that does not count.
+        languages: how many there are.
+
+    Returns:
+        [rows]: NaN where fewer than two languages stand, or each only once: the test then says the same of any order.
+    """
+    counted = groups >= 0
+    place = counted.cumsum(axis=1)
+    rows = np.nonzero(counted)[0]
+    sizes = _table(rows, groups[counted], np.ones(len(rows)), len(groups), languages)
+    sums = _table(rows, groups[counted], place[counted].astype(np.float64), len(groups), languages)
+    total, kinds = sizes.sum(axis=1), (sizes > 0).sum(axis=1)
+    off = np.divide(sums, sizes, out=np.zeros_like(sums), where=sizes > 0) - (total[:, None] + 1) / 2
+    statistic = 12 / np.maximum(total * (total + 1), 1) * (sizes * off**2).sum(axis=1)
+    told = (kinds >= 2) & (total > kinds)
+    found = np.full(len(groups), np.nan)
+    found[told] = chdtrc(kinds[told] - 1, statistic[told])
+    return found

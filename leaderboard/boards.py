@@ -1,0 +1,207 @@
+"""A folder of results in; boards out: models side by side that answered the same questions.
+
+Markdown, plots and the page read boards and nothing else, so they cannot tell different stories. A board holds the
+results of one task, variant and data; the same task on fewer languages is another board. Numbers that papers report
+stand beside them as rows of their own, marked: nobody ran them here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark import averages, evidence, statistics
+from benchmark.evidence import Json, Result
+from benchmark.measures import evaluate, parse
+from tasks.errors import UserError
+
+SETTINGS = ("multi", "cross", "mono", "pair")  # a board is ordered by the first of these that it has
+PUBLISHED = Path(__file__).parent / "published.csv"
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model on a board.
+
+    * `name`: unique on the board.
+    * `scores`: macro averages, by setting and measure.
+    * `bias`: macro averages of the bias measures.
+    * `worst`: by setting, the query language with the lowest value of the main measure, and that value.
+    * `rank`: its rank group; None if it was not run here.
+    * `source`: where a reported row is from; "" for one that was run.
+    * `note`: what makes a reported number another one than ours; "" if nothing does.
+    """
+
+    name: str
+    scores: Scores
+    bias: dict[str, float | None]
+    worst: dict[str, tuple[str, float]]
+    rank: int | None = None
+    result: Result | None = None
+    source: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """Models that can be compared, best first.
+
+    * `slug`: name of its files: `xquad-r`, `mlqa-r@context`, `xquad-r~1a2b3c4d` for a part of the data.
+    * `task`: what the evidence says of the task.
+    * `measure`, `setting`: what it is ordered by.
+    """
+
+    slug: str
+    title: str
+    task: Json
+    measure: str
+    setting: str
+    rows: tuple[Row, ...]
+
+    @property
+    def results(self) -> list[Result]:
+        """The results on the board, best first."""
+        return [row.result for row in self.rows if row.result]
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings that some row has, in the order of tables: mono, cross, multi, pair."""
+        return [name for name in ("mono", "cross", "multi", "pair") if any(name in row.scores for row in self.rows)]
+
+
+def read(results: Path) -> list[Board]:
+    """Return the boards of all results below `results`, by name. What was kept aside (`task~key`) is left out.
+
+    Raises:
+        UserError: if there is no result, or one that cannot be read.
+    """
+    found = [
+        evidence.read(path.parent) for path in sorted(results.glob("*/*/evidence.json")) if "~" not in path.parent.name
+    ]
+    if not found:
+        raise UserError(
+            f"{results} holds no result (no */*/evidence.json); make one with bench run --results {results}."
+        )
+    parts: dict[tuple[str, str, str], list[Result]] = {}
+    for result in found:
+        key = label(result.says), result.says["task"]["data_hash"], str(result.says["main_measure"])
+        parts.setdefault(key, []).append(result)
+    largest = {name: max((_size(p[0]), key) for key, p in parts.items() if key[0] == name)[1] for name, *_ in parts}
+    boards = [
+        _board(name if largest[name] == (name, data, measure) else f"{name}~{data[:8]}", same)
+        for (name, data, measure), same in parts.items()
+    ]
+    return sorted(boards, key=lambda board: board.slug)
+
+
+def _size(result: Result) -> tuple[int, int]:
+    return result.says["task"]["queries"], result.says["task"]["documents"]
+
+
+def label(says: Json) -> str:
+    """Return `task` or `task@variant`."""
+    task = says["task"]
+    return f"{task['name']}@{task['variant']}" if task["variant"] else str(task["name"])
+
+
+def title(task: Json) -> str:
+    """Return what a task is called where people read."""
+    return f"{task['title']}, variant {task['variant']}" if task["variant"] else str(task["title"])
+
+
+def _board(slug: str, results: list[Result]) -> Board:
+    task, measure = results[0].says["task"], str(results[0].says["main_measure"])
+    had = {row["setting"] for result in results for row in result.says["averages"]}
+    setting = next(name for name in SETTINGS if name in had)
+    ranks = _ranks(results, measure, setting)
+    names = _names(results)
+    rows = [_row(names[i], result, measure, ranks.get(i)) for i, result in enumerate(results)]
+    if "~" not in slug:
+        rows += reported(task, measure)
+
+    def order(row: Row) -> tuple[float, str]:
+        return -row.scores.get(setting, {}).get(measure, -1.0), row.name
+
+    heading = title(task)
+    if "~" in slug:
+        heading += f" ({', '.join(task['query_languages'])} → {', '.join(task['document_languages'])})"
+    return Board(slug, heading, task, measure, setting, tuple(sorted(rows, key=order)))
+
+
+def _names(results: Sequence[Result]) -> list[str]:
+    """Return what to call each result's model: its name, with the folder where two have the same."""
+    names = [str(result.says["model"]["name"]) for result in results]
+    return [
+        name if names.count(name) == 1 else f"{name} [{result.folder.parent.name}]"
+        for name, result in zip(names, results, strict=True)
+    ]
+
+
+def _row(name: str, result: Result, measure: str, rank: int | None) -> Row:
+    says = result.says
+    scores = {row["setting"]: dict(row["measures"]) for row in says["averages"] if row["average"] == "macro"}
+    bias: Json = next((row for row in says["bias"] if row["query_language"] == "macro"), {})
+    directed = evidence.directions(says)
+    by_lang = directed.groupby(["setting", "query_lang"])[measure].mean()
+    worst = {}
+    for setting in scores:
+        values = by_lang[setting].sort_index()
+        worst[setting] = str(values.idxmin()), float(values.min())
+    return Row(
+        name,
+        scores,
+        {key: value for key, value in bias.items() if key not in ("query_language", "n")},
+        worst,
+        rank,
+        result,
+    )
+
+
+def _ranks(results: Sequence[Result], measure: str, setting: str) -> dict[int, int]:
+    """Return the rank group of each result (by its place) that has the setting."""
+    shares: dict[int, pd.Series[float]] = {}
+    for place, result in enumerate(results):
+        if setting not in {row["setting"] for row in result.says["averages"]}:
+            continue
+        ranks = result.ranks()
+        values = evaluate(ranks[averages.settings(ranks) == setting], [parse(measure)])
+        shares[place] = statistics.shares(values, measure)
+    if not shares:
+        return {}
+    return dict(zip(shares, statistics.groups(pd.DataFrame(shares).fillna(0)), strict=True))
+
+
+def reported(task: Json, measure: str) -> list[Row]:
+    """Return what papers report on a task (`published.csv`), as rows: macro averages over the query languages.
+
+    A row `*` of the file is an average over questions that the paper gives; where it gives values by language, their
+    mean is taken if all the task's languages are there.
+    """
+    if task["variant"]:
+        return []
+    table = pd.read_csv(PUBLISHED)
+    table = table[table["task"] == task["name"]]
+    languages = sorted(task["query_languages"])
+    rows = []
+    for (source, model), part in table.groupby(["source", "model"], sort=True):
+        scores: Scores = {}
+        bias: dict[str, float | None] = {}
+        worst = {}
+        note = "mean over questions" if (part["query_lang"] == "*").any() else ""
+        for (setting, name), values in part.groupby(["setting", "measure"]):
+            given = values.set_index("query_lang")["value"]
+            if list(given.index) != ["*"] and sorted(given.index) != languages:
+                continue
+            mean = round(float(given.mean()), evidence.DIGITS)
+            if name == "rank_distance":
+                bias[name] = mean
+                continue
+            scores.setdefault(setting, {})[name] = mean
+            if name == measure and len(given) > 1:
+                by_lang = given.sort_index()
+                worst[setting] = str(by_lang.idxmin()), float(by_lang.min())
+        if scores:
+            rows.append(Row(str(model), scores, bias, worst, source=str(source), note=note))
+    return rows

@@ -1,0 +1,154 @@
+"""A table as data in; text for a terminal, Markdown, CSV or LaTeX out.
+
+What stands in a table may come from anywhere (a model's name, a facet), so it is escaped here, for every format, and
+nowhere else: as `rich.Text`, never markup; as Markdown without its signs; as CSV that no spreadsheet takes for a
+formula; as LaTeX without commands.
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable
+
+import pandas as pd
+from rich.table import Table as Grid
+from rich.text import Text
+
+from benchmark.evidence import DIGITS
+from leaderboard.tables import Table
+
+STYLES = {"own": "bold", "worst": "underline red", "mean": "dim", "main": "bold", "chance": "dim"}
+MARKDOWN = {"own": "**{}**", "worst": "<ins>{}</ins>", "mean": "{}", "main": "**{}**", "chance": "{}"}
+LATEX = {"own": r"\textbf{{{}}}", "worst": r"\underline{{{}}}", "mean": r"\textit{{{}}}", "main": r"\textbf{{{}}}",
+         "chance": r"\textit{{{}}}"}  # fmt: skip
+LATEX_SIGNS = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "→": r"$\rightarrow$", "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}  # fmt: skip
+
+
+def number(value: object, kind: str = "score") -> str:
+    """Write a number as tables of this field do: .800, +.012, 1,234, 12.3; a text as it is; "" for a hole."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    if isinstance(value, str):
+        return value
+    if kind == "count":
+        return f"{value:,.0f}"
+    if kind == "index":
+        return f"{value:.1f}"
+    text = f"{value:+.3f}" if kind == "signed" else f"{value:.3f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text)
+
+
+def plain(text: str) -> str:
+    """Return a text on one line: control characters and direction marks, which could hide or reorder it, are gone."""
+    kept = (" " if sign.isspace() else sign for sign in text if sign.isspace() or unicodedata.category(sign)[0] != "C")
+    return " ".join("".join(kept).split())
+
+
+def terminal(table: Table) -> Grid:
+    """Return a table for `rich`."""
+    dense = table.name in ("matrix", "strong", "drop")
+    grid = Grid(
+        title=Text(plain(table.title), style="bold"),
+        title_justify="left",
+        box=None,
+        padding=(0, 0, 0, 1) if dense else (0, 1, 0, 1),
+        header_style="cyan",
+    )
+    for name in table.cells.columns:
+        right = name in table.kinds
+        grid.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
+    for row, texts in enumerate(_texts(table)):
+        if row in table.breaks:
+            grid.add_section()
+        cells = [
+            Text(plain(text), style=STYLES.get(table.marks.get((row, column), ""), ""))
+            for column, text in enumerate(texts)
+        ]
+        grid.add_row(*cells)
+    return grid
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text that Markdown and the HTML in it show as it is."""
+    text = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[\\`*_{}\[\]#|~$]|:(?=\S)", r"\\\g<0>", text)
+
+
+def markdown(table: Table, *, title: bool = True) -> str:
+    """Return a table in GitHub's Markdown, its title above it."""
+    head = [escape_markdown(name) for name in table.cells.columns]
+    lines = [f"**{escape_markdown(table.title)}**", ""] if title else []
+    lines.append("| " + " | ".join(head) + " |")
+    lines.append("|" + "|".join("---:" if name in table.kinds else "---" for name in table.cells.columns) + "|")
+    for row, texts in enumerate(_texts(table)):
+        cells = []
+        for column, text in enumerate(texts):
+            cell = text if table.cells.columns[column] in table.kinds else escape_markdown(text)
+            cells.append(MARKDOWN.get(table.marks.get((row, column), ""), "{}").format(cell) if cell else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Return a table for LaTeX with the package booktabs."""
+    columns = table.cells.columns
+    lines = [
+        r"\begin{table}",
+        r"\centering",
+        rf"\caption{{{_latex(table.title)}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if name in table.kinds else 'l' for name in columns)}}}",
+        r"\toprule",
+        " & ".join(_latex(name) for name in columns) + r" \\",
+        r"\midrule",
+    ]
+    for row, texts in enumerate(_texts(table)):
+        if row in table.breaks:
+            lines.append(r"\midrule")
+        cells = [
+            LATEX.get(table.marks.get((row, column), ""), "{}").format(_latex(text)) if text else ""
+            for column, text in enumerate(texts)
+        ]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    return "".join(LATEX_SIGNS.get(sign, sign) for sign in plain(text))
+
+
+def comma_separated(table: Table) -> str:
+    """Return a table as CSV, numbers in full, holes empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(plain(name)) for name in table.cells.columns])
+    for row in table.cells.itertuples(index=False):
+        writer.writerow([_cell(value) for value in row])
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a value that no spreadsheet runs: a text that begins like a formula gets an apostrophe in front."""
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    if isinstance(value, str):
+        text = plain(value)
+        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def _texts(table: Table) -> list[list[str]]:
+    """Return the cells as they are written."""
+    kinds = [table.kinds.get(name, "score") for name in table.cells.columns]
+    columns = [table.cells.iloc[:, place].astype(object).tolist() for place in range(table.cells.shape[1])]
+    return [
+        [number(value, kind) for value, kind in zip(values, kinds, strict=True)]
+        for values in zip(*columns, strict=True)
+    ]
+
+
+TEXTS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": comma_separated, "latex": latex}
