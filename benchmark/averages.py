@@ -28,11 +28,9 @@ def setting_of(query_lang: str, pool: str) -> str:
 
 def settings(table: pd.DataFrame) -> "pd.Series[str]":
     """Return the setting of each row, from its `query_lang` and `pool`."""
-    rows = table[["query_lang", "pool"]].astype("str")
-    kinds = rows.drop_duplicates()
-    setting = [setting_of(lang, pool) for lang, pool in zip(kinds["query_lang"], kinds["pool"], strict=True)]
-    found = rows.merge(kinds.assign(setting=setting), how="left")["setting"]
-    return found.set_axis(table.index)
+    (lang, langs), (pool, pools) = pd.factorize(table["query_lang"]), pd.factorize(table["pool"])
+    names = np.array([[setting_of(str(one), str(other)) for other in pools] for one in langs], dtype=object)
+    return pd.Series(names[lang, pool] if len(table) else [], index=table.index, dtype="str")
 
 
 def directions(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
@@ -47,15 +45,13 @@ def directions(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Mea
     return table.sort_values(["setting", "query_lang", "pool"]).reset_index(drop=True).astype({"setting": "str"})
 
 
-def averages(
-    directed: pd.DataFrame, values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]
-) -> pd.DataFrame:
+def averages(directed: pd.DataFrame, values: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return one row per (setting, average): `setting, average, directions, queries` and the measures.
 
     `average` is `macro`, `micro`, or `chance`: the macro average that a random order of the documents would score.
     """
     names = [str(measure) for measure in measures]
-    floor = _chance(values, pools, measures)
+    floor = _chance(values, measures)
     rows = []
     for setting in [setting for setting in SETTINGS if (directed["setting"] == setting).any()]:
         part = directed[directed["setting"] == setting]
@@ -68,11 +64,11 @@ def averages(
     return pd.DataFrame(rows)[["setting", "average", "directions", "queries", *names]]
 
 
-def _chance(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+def _chance(values: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return the expected mean of each direction for a random order, from how many relevants its queries have."""
-    counts = values.groupby(["query_lang", "pool", "gains"], observed=True).size().rename("queries").reset_index()
-    counts = counts.astype({"query_lang": "str", "pool": "str", "gains": "str"})
-    counts = counts.merge(pools.astype({"pool": "str"}), on="pool")
+    names = ["query_lang", "pool", "gains", "documents"]
+    counts = values.groupby(names, observed=True).size().rename("queries").reset_index()
+    counts = counts.astype({"query_lang": "str", "pool": "str", "gains": "str", "documents": "int64"})
     kinds = counts[["gains", "documents"]].drop_duplicates()
     shapes = [([int(gain) for gain in gains.split(",")], documents) for gains, documents in kinds.to_numpy().tolist()]
     for measure in measures:

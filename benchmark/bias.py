@@ -20,17 +20,16 @@ CHANCE = ("rank_distance_chance", "own_first_chance")
 PARTIAL = ("own_first", exposure.PEER)  # what some queries may lack
 
 
-def by_query(ranks: pd.DataFrame, documents: int) -> pd.DataFrame:
+def by_query(ranks: pd.DataFrame) -> pd.DataFrame:
     """Return the bias measures of each query that follow from the ranks of its answers in the pool of all languages.
 
     Args:
         ranks: `Ranking.ranks`.
-        documents: number of documents in the pool of all languages.
 
     Returns:
-        `query_id, query_lang, topic, relevant` and:
+        `query_id, query_lang, topic, relevant` and, with N documents in the pool:
 
-        * `rank_distance`: worst minus best rank of the relevant documents; 0 to documents - 1, lower is better.
+        * `rank_distance`: worst minus best rank of the relevant documents; 0 to N - 1, lower is better.
         * `max_rank`: rank of the worst placed one (Max@R); lower is better.
         * `max_rank_normalised`: the same on a log scale; 100 when all relevants are on top, 0 when one is last.
         * `complete@10`: 1 if all relevants are among the first ten (Comp@10), else 0.
@@ -39,11 +38,12 @@ def by_query(ranks: pd.DataFrame, documents: int) -> pd.DataFrame:
         * `rank_distance_chance`, `own_first_chance`: what a random order would give.
     """
     pool = ranks[ranks["pool"] == ALL]
-    pool = pool.assign(own=pool["query_lang"].astype("str") == pool["doc_lang"].astype("str"))
+    langs = pool["query_lang"].cat.categories.get_indexer(pool["doc_lang"].cat.categories)
+    pool = pool.assign(own=langs[pool["doc_lang"].cat.codes] == pool["query_lang"].cat.codes)
     grouped = pool.groupby("query_id", observed=True, sort=False)
     first = grouped[["query_lang", "topic"]].first()
     spread = grouped["rank"].agg(["min", "max", "size"])
-    relevant, worst = spread["size"], spread["max"]
+    relevant, worst, documents = spread["size"], spread["max"], grouped["documents"].first().astype("int64")
     room = np.log2(documents) - np.log2(relevant)
     own = grouped["own"].sum()
     best = pool.loc[grouped["rank"].idxmin()].set_index("query_id")["own"]
@@ -59,7 +59,7 @@ def by_query(ranks: pd.DataFrame, documents: int) -> pd.DataFrame:
     return first.reset_index()
 
 
-def chance_rank_distance(relevant: pd.Series, documents: int) -> pd.Series:
+def chance_rank_distance(relevant: "pd.Series[int]", documents: "pd.Series[int]") -> "pd.Series[float]":
     """Return the expected rank distance in a random order: (N + 1)(n - 1) / (n + 1) for n relevants of N documents."""
     return (documents + 1) * (relevant - 1) / (relevant + 1)
 

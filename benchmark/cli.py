@@ -204,16 +204,21 @@ def report(
     setting: Annotated[
         str | None, typer.Option(help="Only mono, cross, multi, pair, or strong (alignment). Default: all tables.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="terminal, md, csv, latex or json.")] = "terminal",
+    form: Annotated[
+        str, typer.Option("--format", help="terminal, md, latex, csv (every direction, one row each) or json.")
+    ] = "terminal",
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the plots into this folder, SVG and PNG, the results side by side.")
+    ] = None,
 ) -> None:
-    """Show the tables of a result from its evidence alone."""
+    """Show the tables of a result, and draw its plots, from its evidence alone."""
     from benchmark import evidence
     from benchmark.measures import parse
     from leaderboard import formats, tables
     from tasks.card import SETTINGS
     from tasks.errors import nearest
 
-    known = ["terminal", "json", *formats.TEXTS]
+    known = ["terminal", *formats.TEXTS, "csv", "json"]
     if form not in known:
         raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
     kinds = [*SETTINGS, tables.STRONG]
@@ -228,12 +233,44 @@ def report(
             print(_json(_summary(one, setting)))
         elif form == "terminal":
             _show(one, tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name))
-        elif form == "csv" and not setting:
-            print(formats.comma_separated(tables.every_direction(one.says)), end="")
+        elif form == "csv":
+            rows = formats.comma_separated(tables.every_direction(one.says, setting))
+            print(rows if one is found[0] else rows.partition("\n")[2], end="")
         else:
-            most = 10**6 if form == "csv" else tables.MOST
-            parts = tables.of_setting(one.says, setting, name, most) if setting else tables.of(one.says, name)
+            parts = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
             print("\n".join(formats.TEXTS[form](part) for part in parts), end="")
+    if plots is not None:
+        _draw(found, name, plots)
+
+
+def _draw(found: list["Result"], measure: str | None, folder: Path) -> None:
+    from benchmark import evidence
+    from leaderboard import plots as drawing
+
+    stems = {evidence.label(one.says) for one in found}
+    if len({one.says["task"]["data_hash"] for one in found}) > 1 or len(stems) > 1:
+        raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
+    for path in drawing.write(found, folder, stems.pop(), measure=measure):
+        print(path, file=sys.stderr)
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("results"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if what is there is not what would be written.")
+    ] = False,
+) -> None:
+    """Write README.md, a page for each task, plots and index.html from all results in a folder."""
+    from leaderboard import publish
+
+    if check:
+        stale = publish.stale(results)
+        for path in stale:
+            print(f"stale: {path}")
+        raise typer.Exit(1 if stale else 0)
+    for path in publish.write(results):
+        print(path)
 
 
 def _show(result: "Result", shown: "Iterable[Table]") -> None:
@@ -241,8 +278,10 @@ def _show(result: "Result", shown: "Iterable[Table]") -> None:
 
     console, says = _console(), result.says
     for table in shown:
+        grid = formats.terminal(table)
+        console.width = max(console.width, console.measure(grid).maximum)  # lines may break, numbers are never cut
         console.print()
-        console.print(formats.terminal(table))
+        console.print(grid)
     task, model, cost = says["task"], says["model"], says["cost"]
     cut = model["truncated"]
     lines = [
@@ -266,10 +305,11 @@ def _json(says: "Json") -> str:
 
 
 def _summary(result: "Result", setting: str | None = None) -> "Json":
+    from benchmark import evidence
+
     says = result.says
-    task = says["task"]
     return {
-        "task": f"{task['name']}@{task['variant']}" if task["variant"] else task["name"],
+        "task": evidence.label(says),
         "model": says["model"]["name"],
         "main_measure": says["main_measure"],
         "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
@@ -298,7 +338,6 @@ def _console() -> "Console":
     from rich.console import Console
 
     console = Console()
-    # A file or a pipe does not cut lines; a narrow terminal breaks them, which is better than cutting numbers.
     console.width = max(console.width, 110) if console.is_terminal else 200
     return console
 

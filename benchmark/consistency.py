@@ -12,48 +12,61 @@ from benchmark.exposure import Codes, Lists
 
 K = 10
 MEASURES = (f"RankC@{K}", f"MRC@{K}")
-PAIRS = 8192  # pairs of queries compared at once: some 100 MiB
+BLOCK = 8192  # pairs of queries compared at once: some 100 MiB
+MOST = 2_000_000  # pairs of queries: a quarter of a minute
 Floats = NDArray[np.float64]
 
 
 def by_pair(shown: Lists, queries: pd.DataFrame) -> pd.DataFrame:
     """Return the agreement of each two query languages, averaged over the topics that are asked in both.
 
+    Where the topics have more than two million pairs of queries together (FLORES-200 has 21), every second, third, ...
+    topic is taken; the number of topics says so.
+
     Args:
         shown: the top k, one row for each row of `queries`.
         queries: `query_lang, topic`.
 
     Returns:
-        `first, second` (languages, first < second), `pairs` (of queries) and:
+        `first, second` (languages, first < second), `topics`, and the mean over topics (over its pairs of wordings
+        first, where a topic has several in a language) of:
 
         * `RankC@10`: weighted overlap of the first 1, 2, ... 10 documents; 0 to 1, higher is more alike.
         * `MRC@10`: Spearman correlation of the scores of the documents in either top 10; -1 to 1, higher is more
-          alike. A document that a list of 100 does not hold stands behind all that it holds. NaN for one language
-          pair if it is undefined in all its pairs of queries: all scores equal.
+          alike. A document that a list of 100 does not hold stands behind all that it holds. A pair of queries for
+          which it is undefined (all scores equal) is left out; NaN if none is left.
     """
-    lang = queries["query_lang"].astype("str").to_numpy(object)
-    langs, spoken = np.unique(lang, return_inverse=True)
-    one, two = _pairs(pd.factorize(queries["topic"])[0], spoken)
-    value = np.empty((len(one), len(MEASURES)))
-    for start in range(0, len(one), PAIRS):
-        block = slice(start, start + PAIRS)
-        value[block, 0] = rank_c(shown.document[one[block], :K], shown.document[two[block], :K])
-        value[block, 1] = mrc(shown, one[block], two[block])
-    table = pd.DataFrame(value, columns=list(MEASURES))
-    table.insert(0, "second", langs[spoken[two]])
-    table.insert(0, "first", langs[spoken[one]])
-    grouped = table.groupby(["first", "second"])
-    found = grouped[list(MEASURES)].mean()
-    found.insert(0, "pairs", grouped.size())
-    return found.reset_index()
-
-
-def _pairs(topic: Codes, language: Codes) -> tuple[Codes, Codes]:
-    """Return all pairs of queries (rows) of one topic in two languages, the lower language first."""
-    rows = pd.DataFrame({"topic": topic, "language": language, "row": np.arange(len(topic))})
-    both = rows.merge(rows, on="topic")
-    both = both[both["language_x"] < both["language_y"]]
-    return both["row_x"].to_numpy(np.int64), both["row_y"].to_numpy(np.int64)
+    langs, spoken = np.unique(queries["query_lang"].astype("str").to_numpy(object), return_inverse=True)
+    topic = pd.factorize(queries["topic"])[0]
+    wordings = np.bincount(topic)
+    step = -(-int((wordings * (wordings - 1) // 2).sum()) // MOST)
+    chosen = np.flatnonzero(topic % max(1, step) == 0)
+    rows = pd.DataFrame({"topic": topic[chosen], "lang": spoken[chosen], "row": chosen}).sort_values("topic")
+    starts = np.flatnonzero(np.append(True, np.diff(rows["topic"]) > 0))
+    together = max(1, BLOCK // int(wordings.max()) ** 2)
+    found = []
+    for start in range(0, len(starts), together):
+        part = rows.iloc[starts[start] : starts[start + together] if start + together < len(starts) else len(rows)]
+        both = part.merge(part, on="topic", suffixes=("_first", "_second"))
+        both = both[both["lang_first"] < both["lang_second"]]
+        one, two = both["row_first"].to_numpy(np.int64), both["row_second"].to_numpy(np.int64)
+        for place in range(0, len(both), BLOCK):
+            block = slice(place, place + BLOCK)
+            values = both.iloc[block][["topic", "lang_first", "lang_second"]].copy()
+            values[MEASURES[0]] = rank_c(shown.document[one[block], :K], shown.document[two[block], :K])
+            values[MEASURES[1]] = mrc(shown, one[block], two[block])
+            found.append(values)
+    if not found:
+        return pd.DataFrame(columns=["first", "second", "topics", *MEASURES])
+    table = pd.concat(found)
+    pair = ["lang_first", "lang_second"]
+    grouped = table.groupby([*pair, "topic"])[list(MEASURES)].mean().groupby(pair)
+    means = grouped.mean()
+    means.insert(0, "topics", grouped.size())
+    means = means.reset_index()
+    means.insert(0, "second", langs[means.pop("lang_second")])
+    means.insert(0, "first", langs[means.pop("lang_first")])
+    return means
 
 
 def rank_c(first: Codes, second: Codes) -> Floats:

@@ -15,12 +15,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
@@ -28,18 +30,14 @@ from filelock import FileLock
 from benchmark import averages, bias, consistency, exposure
 from benchmark.measures import Measure, evaluate, parse
 from benchmark.ranking import ALL, Ranking
+from tasks import languages
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
 SCHEMA = 2
 DIGITS = 8
-RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "rank")
+RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank")
 TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
-NEEDED: dict[str, Any] = {
-    "key": str, "key_parts": dict, "task": dict, "model": dict, "main_measure": str, "directions": list,
-    "averages": list, "strong": list, "bias": list, "language_share": list, "consistency": list, "pools": list,
-    "ties": (int, float), "cost": dict,
-}  # fmt: skip
 Json = dict[str, Any]
 
 
@@ -73,14 +71,14 @@ def scores(ranks: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]
     names = [str(measure) for measure in measures]
     values = evaluate(ranks, measures)
     directed = averages.directions(values, pools, measures)
-    means = averages.averages(directed, values, pools, measures)
-    languages = _languages(pools)
+    means = averages.averages(directed, values, measures)
+    spoken = _languages(pools)
     found: Json = {
         "directions": [
             {
                 "setting": row["setting"],
                 "query_language": row["query_lang"],
-                "document_languages": languages if row["pool"] == ALL else row["pool"].split("+"),
+                "document_languages": spoken if row["pool"] == ALL else row["pool"].split("+"),
                 "n": row["queries"],
                 "documents": row["documents"],
                 "measures": _rounded(row, names),
@@ -129,11 +127,11 @@ def biases(ranking: Ranking) -> Json:
     pool = ranking.ranks[ranking.ranks["pool"] == ALL]
     if pool.empty:
         return {"bias": [], "language_share": [], "consistency": []}
-    languages = _languages(ranking.pools)
-    values = bias.by_query(pool, size[ALL])
-    shown = exposure.lists(ranking.top, values["query_id"], languages)
+    spoken = _languages(ranking.pools)
+    values = bias.by_query(pool)
+    shown = exposure.lists(ranking.top, values["query_id"], spoken)
     exposed, share = exposure.by_query(
-        shown, values[["query_id", "query_lang"]], pool, pd.Series({lang: size[lang] for lang in languages})
+        shown, values[["query_id", "query_lang"]], pool, pd.Series({lang: size[lang] for lang in spoken})
     )
     rows = averages.bias_rows(values.assign(**exposed[list(exposure.MEASURES)]))
     agreed = consistency.by_pair(shown, values)
@@ -144,11 +142,11 @@ def biases(ranking: Ranking) -> Json:
         ],
         "language_share": [
             {"query_language": row["query_lang"], "k": row["k"], "n": row["queries"]}
-            | {"shares": _rounded(row, languages)}
+            | {"shares": _rounded(row, spoken)}
             for row in share.to_dict("records")
         ],
         "consistency": [
-            {"query_languages": [row["first"], row["second"]], "n": row["pairs"]}
+            {"query_languages": [row["first"], row["second"]], "n": row["topics"]}
             | {"measures": _rounded(row, list(consistency.MEASURES))}
             for row in agreed.to_dict("records")
         ],
@@ -160,9 +158,13 @@ def _languages(pools: pd.DataFrame) -> list[str]:
 
 
 def _rounded(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, float | int | None]:
-    """Round to what is the same on every machine; a hole is null."""
+    """Round to what is the same on every machine, and to no negative zero; a hole is null."""
     return {
-        name: None if pd.isna(row[name]) else row[name] if isinstance(row[name], int) else round(row[name], DIGITS)
+        name: None
+        if pd.isna(row[name])
+        else row[name]
+        if isinstance(row[name], int)
+        else round(row[name], DIGITS) + 0.0
         for name in names
     }
 
@@ -181,6 +183,12 @@ def directions(says: Json) -> pd.DataFrame:
         for row in says["directions"]
     ]
     return pd.DataFrame(rows)
+
+
+def label(says: Json) -> str:
+    """Return `task` or `task@variant`."""
+    task = says["task"]
+    return f"{task['name']}@{task['variant']}" if task["variant"] else str(task["name"])
 
 
 def slug(name: str) -> str:
@@ -349,12 +357,22 @@ def read(folder: Path) -> Result:
         raise UserError(f"{path} cannot be read ({error}); delete the folder and run again.") from error
     if not isinstance(says, dict) or says.get("schema") is True or says.get("schema") != SCHEMA:
         raise UserError(f"{path} is not evidence of schema {SCHEMA}; run again with this version.")
-    wrong = [name for name, kind in NEEDED.items() if not isinstance(says.get(name), kind)]
-    if wrong or not says["directions"]:
-        raise UserError(
-            f"{path} is damaged: {', '.join(wrong) or 'directions'} is missing; delete the folder and run again."
-        )
+    try:
+        _validate()(says)
+        for tag in {*says["task"]["query_languages"], *says["task"]["document_languages"]}:
+            languages.check(tag)
+    except fastjsonschema.JsonSchemaException as error:
+        raise UserError(f"{path} is damaged: {error}; delete the folder and run again.") from error
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
     return Result(folder, says)
+
+
+@cache
+def _validate() -> Callable[[Json], Json]:
+    schema = json.loads((Path(__file__).parent / "evidence.schema.json").read_text(encoding="utf-8"))
+    compiled: Callable[[Json], Json] = fastjsonschema.compile(schema, use_default=False)
+    return compiled
 
 
 def _columns(path: Path, columns: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ Every measure here is of what a reader sees first, relevant or not. AWRF is that
 (arXiv:2302.05558), PEER that of arXiv:2405.00978. `docs/measures.md` has formulas and ranges.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,17 +35,14 @@ class Lists:
 
 def lists(top: pd.DataFrame, query_ids: pd.Series, languages: list[str]) -> Lists:
     """Lay out `Ranking.top` by query; `language` counts in `languages`."""
-    rows = pd.Index(query_ids.astype("str")).get_indexer(top["query_id"].cat.categories.astype("str"))
-    row = rows[top["query_id"].cat.codes]
+    row = _places(top["query_id"], query_ids.astype("str"))
     kept = row >= 0
     cells = row[kept], top["rank"].to_numpy()[kept] - 1
     shape = len(query_ids), int(top["rank"].max()) if len(top) else 0
     document, language = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
     score = np.full(shape, -np.inf, dtype=np.float32)
     document[cells] = top["doc_id"].cat.codes.to_numpy()[kept]
-    language[cells] = pd.Index(languages).get_indexer(top["doc_lang"].cat.categories.astype("str"))[
-        top["doc_lang"].cat.codes
-    ][kept]
+    language[cells] = _places(top["doc_lang"], languages)[kept]
     score[cells] = top["score"].to_numpy()[kept]
     return Lists(document, language, score)
 
@@ -73,22 +71,25 @@ def by_query(
         Then the share: `query_lang, k, queries` and a column for each language of the pool.
     """
     languages = list(pool.index)
-    own = pd.Index(languages).get_indexer(pd.Index(queries["query_lang"].astype("str")))
-    row = pd.Index(queries["query_id"].astype("str")).get_indexer(pd.Index(answers["query_id"].astype("str")))
-    column = pd.Index(languages).get_indexer(pd.Index(answers["doc_lang"].astype("str")))
-    place = answers["rank"].to_numpy(np.int64)
+    own = _places(queries["query_lang"], languages)
+    row = _places(answers["query_id"], queries["query_id"].astype("str"))
+    order = np.argsort(row, kind="stable")
+    row = row[order]
+    column = _places(answers["doc_lang"], languages)[order]
+    place = answers["rank"].to_numpy(np.int64)[order]
     expected = (pool / pool.sum()).to_numpy()
     depth = shown.language.shape[1]
     values = {name: np.full(len(queries), np.nan) for name in MEASURES}
-    share = {k: np.empty((len(queries), len(languages)), dtype=np.float32) for k in DEPTHS}
+    asked, asking = np.unique(queries["query_lang"].astype("str").to_numpy(object), return_inverse=True)
+    share = {k: np.zeros((len(asked), len(languages))) for k in DEPTHS}
 
     step = max(1, BLOCK // len(languages))
     for start in range(0, len(queries), step):
         block = slice(start, min(start + step, len(queries)))
-        mine = (row >= block.start) & (row < block.stop)
+        mine = slice(*np.searchsorted(row, [block.start, block.stop]))
         language, speaks = shown.language[block], own[block]
         count = len(language)
-        relevant = _table(row[mine] - start, column[mine], np.ones(mine.sum()), count, len(languages))
+        relevant = _table(row[mine] - start, column[mine], np.ones(len(row[mine])), count, len(languages))
         relevant /= relevant.sum(axis=1, keepdims=True)
         for k in DEPTHS:
             part = language[:, :k]
@@ -96,7 +97,7 @@ def by_query(
             rows, places = np.nonzero(filled)
             shares = _table(rows, part[filled], np.ones(len(rows)), count, len(languages))
             shares /= shares.sum(axis=1, keepdims=True)
-            share[k][block] = shares
+            np.add.at(share[k], asking[block], shares)
             speakers = np.flatnonzero(speaks >= 0)
             excess = shares[speakers, speaks[speakers]] - expected[speaks[speakers]]
             values[f"own_excess@{k}"][start + speakers] = excess
@@ -106,20 +107,25 @@ def by_query(
             for target, wanted in (("uniform", uniform), ("relevant", relevant)):
                 values[f"awrf_{target}@{k}"][block] = 1 - _divergence(exposed, wanted)
         others = language[:, : DEPTHS[-1]].copy()
-        listed = mine & (place <= min(depth, DEPTHS[-1]))
-        others[row[listed] - start, place[listed] - 1] = -1
+        listed = place[mine] <= min(depth, DEPTHS[-1])
+        others[row[mine][listed] - start, place[mine][listed] - 1] = -1
         values[PEER][block] = peer(others, len(languages))
 
-    found = queries.assign(**values)
+    size = np.bincount(asking, minlength=len(asked))
     means = []
     for k in DEPTHS:
-        table = pd.DataFrame(share[k], columns=pd.Index(languages)).astype(np.float64)
-        grouped = table.groupby(queries["query_lang"].astype("str").to_numpy())
-        mean = grouped.mean().rename_axis("query_lang").reset_index()
+        mean = pd.DataFrame(share[k] / size[:, None], columns=pd.Index(languages))
+        mean.insert(0, "query_lang", asked)
         mean.insert(1, "k", k)
-        mean.insert(2, "queries", grouped.size().to_numpy())
+        mean.insert(2, "queries", size)
         means.append(mean)
-    return found, pd.concat(means, ignore_index=True)
+    return queries.assign(**values), pd.concat(means, ignore_index=True)
+
+
+def _places(values: pd.Series, wanted: Sequence[str] | pd.Series) -> Codes:
+    """Return where each of `values` (categorical) stands in `wanted`; -1 for one that does not."""
+    found: Codes = pd.Index(wanted).get_indexer(values.cat.categories.astype("str"))[values.cat.codes]
+    return found
 
 
 def _table(rows: Codes, columns: Codes, weights: Floats, count: int, languages: int) -> Floats:

@@ -112,12 +112,13 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return the value of every measure for every (query, pool) that has a relevant document.
 
     Args:
-        ranks: `Ranking.ranks`: `query_id, query_lang, topic, relevance, pool, rank`, one row per relevant document.
+        ranks: `Ranking.ranks`: `query_id, query_lang, topic, relevance, pool, documents, rank`, one row per relevant
+            document.
         measures: what to compute.
 
     Returns:
-        `query_id, query_lang, topic, pool`, `relevant` (how many there are), `gains` (their relevance, descending,
-        as text: `3,1,1`) and a column for each measure, each value in [0, 1].
+        `query_id, query_lang, topic, pool, documents`, `relevant` (how many there are), `gains` (their relevance,
+        descending, as text: `3,1,1`) and a column for each measure, each value in [0, 1].
     """
     query, pool = ranks["query_id"].cat.codes.to_numpy(np.int64), ranks["pool"].cat.codes.to_numpy(np.int64)
     group = pool * (query.max(initial=0) + 1) + query
@@ -136,7 +137,7 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
         relevant=relevant.astype(np.float64),
     )
     first = ranks.iloc[order[start]]
-    table = first[["query_id", "query_lang", "topic", "pool"]].reset_index(drop=True)
+    table = first[["query_id", "query_lang", "topic", "pool", "documents"]].reset_index(drop=True)
     table["relevant"] = relevant
     table["gains"] = _gains(ideal, start, relevant)
     for measure in measures:

@@ -35,7 +35,8 @@ class Ranking:
     """What the pass found. `measures` and `bias` read this and nothing else.
 
     * `ranks`: one row per (query, relevant document, pool): `query_id, query_lang, topic, doc_id, doc_lang, relevance,
-      pool, rank`; the first five and `pool` are categorical, `rank` is 1-based.
+      pool, documents, rank`; all but `relevance` and `rank` are categorical. `documents` is how many the pool holds for
+      the query (one less where the document with its own id is ignored), `rank` is 1-based.
     * `pools`: `pool, documents`: how many documents each pool holds.
     * `top`: `query_id, rank, doc_id, doc_lang, score`: the first k documents of the pool of all languages.
       Where two scores are closer than the estimate's error they are exact, elsewhere within that error.
@@ -137,6 +138,10 @@ def rank(
 
     rank_query, rank_document = joined("rank_query"), joined("rank_document")
     lang = documents["lang"].to_numpy()
+    sizes = {language: int((lang == language).sum()) for language in languages}
+    counted = [sum(sizes[x] for x in (languages if pool == ALL else pool.split("+"))) for pool in pools]
+    pool_table = pd.DataFrame({"pool": pools, "documents": counted})
+    rank_pool = joined("rank_pool")
     ranks = pd.DataFrame(
         {
             "query_id": _category(queries["query_id"], rank_query),
@@ -145,7 +150,8 @@ def rank(
             "doc_id": _category(documents["doc_id"], rank_document),
             "doc_lang": _category(documents["lang"], rank_document),
             "relevance": joined("rank_relevance"),
-            "pool": pd.Categorical.from_codes(joined("rank_pool"), pd.Index(pools)),
+            "pool": pd.Categorical.from_codes(rank_pool, pd.Index(pools)),
+            "documents": _documents(pool_table, rank_pool, layout, languages, rank_query),
             "rank": joined("rank"),
         }
     )
@@ -159,15 +165,22 @@ def rank(
             "score": joined("top_score"),
         }
     )
-    sizes = {language: int((lang == language).sum()) for language in languages}
-    counted = [sum(sizes[x] for x in (languages if pool == ALL else pool.split("+"))) for pool in pools]
-    pool_table = pd.DataFrame({"pool": pools, "documents": counted})
     return Ranking(
         ranks,
         pool_table,
         tops,
         sum(int(block.counted.tied.sum()) for block in done) / max(1, len(layout.pair_document)),
     )
+
+
+def _documents(pools: pd.DataFrame, pool: Index, layout: _Layout, languages: list[str], query: Index) -> pd.Categorical:
+    """Return how many documents each (query, pool) holds: one less where the ignored document would stand in it."""
+    holds = np.array([[name == ALL or lang in name.split("+") for lang in languages] for name in pools["pool"]])
+    ignored = layout.excluded[query]
+    less = (ignored >= 0) & holds[pool, layout.document_lang[ignored]]
+    sizes = pools["documents"].to_numpy()
+    values, codes = np.unique(np.concatenate([sizes, sizes - 1]), return_inverse=True)
+    return pd.Categorical.from_codes(codes[pool + less * len(pools)].astype(np.int16), pd.Index(values))
 
 
 def _category(values: pd.Series, index: Index) -> pd.Categorical:

@@ -18,14 +18,23 @@ from rich.text import Text
 from benchmark.evidence import DIGITS
 from leaderboard.tables import Table
 
-STYLES = {"own": "bold", "worst": "underline red", "mean": "dim", "main": "bold", "chance": "dim"}
-MARKDOWN = {"own": "**{}**", "worst": "<ins>{}</ins>", "mean": "{}", "main": "**{}**", "chance": "{}"}
-LATEX = {"own": r"\textbf{{{}}}", "worst": r"\underline{{{}}}", "mean": r"\textit{{{}}}", "main": r"\textbf{{{}}}",
-         "chance": r"\textit{{{}}}"}  # fmt: skip
+STYLES = {
+    "own": "bold", "worst": "underline red", "own worst": "bold underline red", "mean": "dim", "main": "bold",
+    "chance": "dim",
+}  # fmt: skip
+MARKDOWN = {
+    "own": "**{}**", "worst": "<ins>{}</ins>", "own worst": "<ins>**{}**</ins>", "mean": "{}", "main": "**{}**",
+    "chance": "{}",
+}  # fmt: skip
+LATEX = {
+    "own": r"\textbf{{{}}}", "worst": r"\underline{{{}}}", "own worst": r"\underline{{\textbf{{{}}}}}",
+    "mean": r"\textit{{{}}}", "main": r"\textbf{{{}}}", "chance": r"\textit{{{}}}",
+}  # fmt: skip
+DIRECTIONS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 LATEX_SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "→": r"$\rightarrow$", "<": r"\textless{}",
-    ">": r"\textgreater{}",
+    ">": r"\textgreater{}", "[": "{[}",
 }  # fmt: skip
 
 
@@ -40,20 +49,26 @@ def number(value: object, kind: str = "score") -> str:
     if kind == "index":
         return f"{value:.1f}"
     text = f"{value:+.3f}" if kind == "signed" else f"{value:.3f}"
+    if not float(text):
+        return ".000"  # nothing has no sign
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
 
 
 def plain(text: str) -> str:
-    """Return a text on one line: control characters and direction marks, which could hide or reorder it, are gone."""
-    kept = (" " if sign.isspace() else sign for sign in text if sign.isspace() or unicodedata.category(sign)[0] != "C")
+    """Return a text on one line, without control characters and direction marks, which could hide or reorder it."""
+    kept = (
+        sign
+        for sign in text
+        if sign.isspace() or not (unicodedata.category(sign) in ("Cc", "Cs") or sign in DIRECTIONS)
+    )
     return " ".join("".join(kept).split())
 
 
 def terminal(table: Table) -> Grid:
     """Return a table for `rich`."""
-    dense = table.name in ("matrix", "strong", "drop")
+    dense = len(table.kinds) == table.cells.shape[1] - 1 > 12  # a matrix
     grid = Grid(
-        title=Text(plain(table.title), style="bold"),
+        title=Text(plain(table.title), style="bold", no_wrap=True),
         title_justify="left",
         box=None,
         padding=(0, 0, 0, 1) if dense else (0, 1, 0, 1),
@@ -76,7 +91,7 @@ def terminal(table: Table) -> Grid:
 def escape_markdown(text: str) -> str:
     """Return a text that Markdown and the HTML in it show as it is."""
     text = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[\\`*_{}\[\]#|~$]|:(?=\S)", r"\\\g<0>", text)
+    return re.sub(r"[\\`*_{}\[\]#|~$]|:(?=//|\w+:)|(?<=www)\.", r"\\\g<0>", text)
 
 
 def markdown(table: Table, *, title: bool = True) -> str:
@@ -88,8 +103,8 @@ def markdown(table: Table, *, title: bool = True) -> str:
     for row, texts in enumerate(_texts(table)):
         cells = []
         for column, text in enumerate(texts):
-            cell = text if table.cells.columns[column] in table.kinds else escape_markdown(text)
-            cells.append(MARKDOWN.get(table.marks.get((row, column), ""), "{}").format(cell) if cell else "")
+            mark = MARKDOWN.get(table.marks.get((row, column), ""), "{}")
+            cells.append(mark.format(escape_markdown(text)) if text else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -151,4 +166,4 @@ def _texts(table: Table) -> list[list[str]]:
     ]
 
 
-TEXTS: dict[str, Callable[[Table], str]] = {"md": markdown, "csv": comma_separated, "latex": latex}
+TEXTS: dict[str, Callable[[Table], str]] = {"md": markdown, "latex": latex}

@@ -1,9 +1,9 @@
 """What an evidence says in; tables out, as data that `formats` turns into text.
 
-A result has six tables: the averages of each setting beside what a random order scores; the query language x document
-language matrix; one row for each language; the bias of the ranking of the pool of all; the spread between languages;
-the means by resource class, script and family. Where there are too many languages for a matrix, the matrix is by
-resource class, and the best and the worst directions stand beside it.
+A result has the averages of each setting beside what a random order scores; the query language x document language
+matrix; one row for each language; the bias of the ranking of the pool of all; the spread between languages; the means
+by resource class, script and family. Where there are too many languages for a matrix, it is by these groups instead,
+and the best and the worst directions stand beside it.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,8 +41,8 @@ class Table:
     * `cells`: texts and numbers; NaN or None is a hole. A column's label may have a line break.
     * `kinds`: how a column's numbers are written: `score` (.123), `signed` (+.123), `count` (1,234), `index` (12.3);
       texts need none.
-    * `marks`: (row, column), by place, to what is said of the cell: `own` language, `worst` of the table, `mean`,
-      `main` figure, `chance`.
+    * `marks`: (row, column), by place, to what is said of the cell: `own` language, `worst` of the table (or
+      `own worst`), `mean`, `main` figure, `chance`.
     * `breaks`: rows before which a line is drawn.
     """
 
@@ -59,18 +59,14 @@ def of(says: evidence.Json, measure: str | None = None) -> Iterator[Table]:
     measure = measure or str(says["main_measure"])
     directed = evidence.directions(says)
     yield summary(says)
-    grid = averages.matrix(directed, measure)
-    if grid.size > 1 and max(grid.shape) <= MOST:
-        yield matrix(grid, f"{measure} by language of question (row) and documents")
-    elif grid.size > 1:
-        single = directed[directed["setting"].isin(["mono", "cross"])]
-        yield by_class(single, measure)
-        yield extremes(single, measure)
+    single = directed[directed["setting"].isin(["mono", "cross"])]
+    if len(single) > 1:
+        yield from between(single, measure, f"{measure} by language of question (row) and documents")
     yield rows(says, directed, measure)
     if says["bias"]:
         yield bias(says)
     yield spread(directed, measure)
-    if grid.shape[0] > 1:
+    if len(directed["query_lang"].unique()) > 1:
         yield groups(directed, measure)
 
 
@@ -79,42 +75,35 @@ def brief(says: evidence.Json) -> Iterator[Table]:
     return (table for table in of(says) if table.name not in ("spread", "groups"))
 
 
-def of_setting(says: evidence.Json, setting: str, measure: str | None = None, most: int = MOST) -> Iterator[Table]:
-    """Yield the tables of one setting, or of `strong` alignment.
+def of_setting(says: evidence.Json, setting: str, measure: str | None = None) -> Iterator[Table]:
+    """Yield the tables of one setting (`mono`, `cross`, `multi`, `pair`), or of `strong` alignment.
 
     Args:
         says: the evidence.
-        setting: `mono`, `cross`, `multi`, `pair` or `strong`.
+        setting: which one.
         measure: what matrices show (None: the main one).
-        most: languages in a matrix; more are summarised.
     """
     measure = measure or str(says["main_measure"])
     directed = evidence.directions(says)
     if setting == STRONG:
-        if not says["strong"]:
-            raise UserError("This result has no strong alignment: it was not run in the setting multi.")
-        yield from aligned(says, measure, most)
+        yield from aligned(says, directed, measure)
         return
     part = directed[directed["setting"] == setting]
     if part.empty:
         had = ", ".join(dict.fromkeys(directed["setting"]))
         raise UserError(f"This result was not run in the setting {setting}; it has {had}.")
     if setting in ("mono", "multi"):
-        yield by_direction(part, setting)
+        yield by_direction(part, setting, list(says["directions"][0]["measures"]))
     else:
-        other = part.assign(
-            pool=[_other(lang, pool) for lang, pool in zip(part["query_lang"], part["pool"], strict=True)]
-        )
-        grid = other.set_index(["query_lang", "pool"])[measure].unstack()  # noqa: PD010 - no aggregation
+        pool = [_other(lang, pool) for lang, pool in zip(part["query_lang"], part["pool"], strict=True)]
         second = "documents" if setting == "cross" else "the second language of the pool"
-        if max(grid.shape) <= most:
-            yield matrix(grid, f"{measure} in the setting {setting}, by language of question (row) and {second}")
-        else:
-            yield by_class(other, measure)
-            yield extremes(other, measure)
+        title = f"{measure} in the setting {setting}, by language of question (row) and {second}"
+        yield from between(part.assign(pool=pool), measure, title)
     if setting == "multi" and says["bias"]:
         yield bias(says)
     yield spread(part, measure)
+    if len(part["query_lang"].unique()) > 1:
+        yield groups(part, measure)
 
 
 def _other(lang: str, pool: str) -> str:
@@ -123,11 +112,33 @@ def _other(lang: str, pool: str) -> str:
     return rest[0] if rest else pool
 
 
-def every_direction(says: evidence.Json) -> Table:
-    """Return one row for each direction with all measures, strong alignment among them: for programs, never cut."""
-    directed = evidence.directions(says)
+def every_direction(says: evidence.Json, setting: str | None = None) -> Table:
+    """Return one row for each direction (of one setting, or all) with all measures: for programs, never cut.
+
+    Strong alignment is a setting of its own here: `strong`.
+    """
+    directed = pd.concat([evidence.directions(says), _strong(says)], ignore_index=True)
+    if setting:
+        directed = directed[directed["setting"] == setting]
     names = list(says["directions"][0]["measures"])
-    strong = pd.DataFrame(
+    cells = pd.DataFrame(
+        {
+            "model": says["model"]["name"],
+            "task": evidence.label(says),
+            "setting": directed["setting"],
+            "query_language": directed["query_lang"],
+            "document_languages": directed["pool"],
+            "n": directed["queries"],
+            "documents": directed["documents"].astype("Int64"),
+        }
+    )
+    cells[names] = directed[names]
+    return Table("directions", "Every direction", cells, {"n": "count", "documents": "count"} | _scores(names))
+
+
+def _strong(says: evidence.Json) -> pd.DataFrame:
+    """Return strong alignment as directions: from a query language to the answers in another."""
+    return pd.DataFrame(
         [
             {
                 "setting": STRONG,
@@ -139,11 +150,6 @@ def every_direction(says: evidence.Json) -> Table:
             for row in says["strong"]
         ]
     )
-    table = pd.concat([directed, strong], ignore_index=True) if len(strong) else directed
-    table["documents"] = table["documents"].astype("Int64")
-    table = table[["setting", "query_lang", "pool", "queries", "documents", *names]]
-    table.columns = pd.Index(["setting", "query_language", "document_languages", "n", "documents", *names])
-    return Table("directions", "Every direction", table, {"n": "count", "documents": "count"} | _scores(names))
 
 
 def summary(says: evidence.Json) -> Table:
@@ -176,85 +182,86 @@ def summary(says: evidence.Json) -> Table:
     return Table("summary", f"{model['name']} on {task['title']}{variant}", table, kinds, marks)
 
 
-def matrix(grid: pd.DataFrame, title: str, name: str = "matrix", kind: str = "score") -> Table:
-    """Return a query language x document language matrix with macro margins; own language and worst cell marked."""
+def between(
+    single: pd.DataFrame, measure: str, title: str, name: str = "matrix", kind: str = "score"
+) -> Iterator[Table]:
+    """Yield the matrix of directions between two languages; by groups of languages, with the extremes, if it is large.
+
+    Args:
+        single: directions whose `pool` is one language.
+        measure: the column that is shown.
+        title: of the matrix.
+        name: of the matrix, for programs.
+        kind: of its numbers.
+    """
+    if max(single["query_lang"].nunique(), single["pool"].nunique()) <= MOST:
+        yield matrix(single, measure, title, name, kind)
+        return
+    for label, group in GROUPS.items():
+        grouped = single.assign(query_lang=single["query_lang"].map(group), pool=single["pool"].map(group))
+        if 1 < max(grouped["query_lang"].nunique(), grouped["pool"].nunique()) <= MOST:
+            yield matrix(grouped, measure, f"{title}: means by {label}", f"{name} by {label}", kind)
+    if (single["query_lang"] != single["pool"]).any():
+        yield extremes(single, measure, title, kind)
+
+
+def matrix(single: pd.DataFrame, measure: str, title: str, name: str = "matrix", kind: str = "score") -> Table:
+    """Return query language (or group) x document language: means over the directions, and margins of the same kind.
+
+    The own language and the worst cell are marked.
+    """
+    grid = single.groupby(["query_lang", "pool"])[measure].mean().unstack().astype(np.float64)  # noqa: PD010
     table = grid.copy()
-    table["mean"] = grid.mean(axis=1)
-    table.loc["mean"] = [*grid.mean(), float(np.nanmean(grid.to_numpy()))]
+    table["mean"] = single.groupby("query_lang")[measure].mean()
+    table.loc["mean"] = [*single.groupby("pool")[measure].mean(), single[measure].mean()]
     cells = table.rename_axis("q \\ d").reset_index()
     cells.columns = cells.columns.astype("str")
-    kinds = dict.fromkeys(cells.columns[1:], kind)
+    last, end = len(grid), cells.shape[1] - 1
     worst = grid.min().min()
-    marks = {(len(grid), column): "mean" for column in range(cells.shape[1])}
-    marks |= {(row, cells.shape[1] - 1): "mean" for row in range(len(grid))}
+    marks = {(last, column): "mean" for column in range(end + 1)} | {(row, end): "mean" for row in range(last)}
     for row, query in enumerate(grid.index):
         for column, document in enumerate(grid.columns, 1):
-            if query == document:
-                marks[row, column] = "own"
-            if grid.loc[query, document] == worst:
-                marks[row, column] = "worst"
-    return Table(name, title, cells, kinds, marks, (len(grid),))
+            own, lowest = query == document, grid.loc[query, document] == worst
+            if own or lowest:
+                marks[row, column] = "own worst" if own and lowest else "own" if own else "worst"
+    return Table(name, title, cells, dict.fromkeys(cells.columns[1:], kind), marks, (last,))
 
 
-def aligned(says: evidence.Json, measure: str, most: int) -> Iterator[Table]:
-    """Yield the matrix of strong alignment, and how far it lies below the weak one."""
-    strong = alignment(says, measure)
-    weak = averages.matrix(evidence.directions(says), measure)
-    drop = strong - weak.reindex(index=strong.index, columns=strong.columns)
-    told = drop.notna().any(axis=None)
-    if max(strong.shape) <= most:
-        yield matrix(
-            strong, f"{measure} in the pool of all, only the answers in one language (column) counting", STRONG
-        )
-        if told:
-            yield matrix(drop, "The same less the matrix of single pools: strong minus weak", "drop", "signed")
-        return
-    rows = (
-        strong.rename_axis("query_lang").reset_index().melt("query_lang", var_name="pool", value_name=measure).dropna()
-    )
-    yield by_class(rows, measure)
-    yield extremes(rows, measure)
+def aligned(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Iterator[Table]:
+    """Yield strong alignment, and how far it lies below the weak one."""
+    strong = _strong(says)
+    if strong.empty:
+        raise UserError("This result has no strong alignment: it was not run in the setting multi.")
+    pool = f"{measure} in the pool of all languages"
+    yield from between(strong, measure, f"{pool}, only the answers in one (column) counting", STRONG)
+    key = ["query_lang", "pool"]
+    both = strong.merge(directed[directed["setting"].isin(["mono", "cross"])], on=key, suffixes=("", "_weak"))
+    if len(both):
+        drop = both[key].assign(**{measure: both[measure] - both[f"{measure}_weak"]})
+        yield from between(drop, measure, f"{measure}, strong minus weak: the same less single pools", "drop", "signed")
 
 
-def alignment(says: evidence.Json, measure: str) -> pd.DataFrame:
-    """Return the matrix of strong alignment, query language x document language."""
-    table = pd.DataFrame(
-        [(row["query_language"], row["document_language"], row["measures"][measure]) for row in says["strong"]],
-        columns=["query_lang", "doc_lang", "value"],
-    )
-    return table.set_index(["query_lang", "doc_lang"])["value"].unstack().astype(np.float64)  # noqa: PD010
-
-
-def by_class(directed: pd.DataFrame, measure: str) -> Table:
-    """Return the matrix by resource class of the languages: the mean over the directions from one to another."""
-    labels = directed.assign(query_lang=directed["query_lang"].map(_class), pool=directed["pool"].map(_class))
-    grid = labels.groupby(["query_lang", "pool"])[measure].mean().unstack().astype(np.float64)  # noqa: PD010
-    table = matrix(grid, f"{measure} by resource class of question (row) and documents: mean over directions")
-    return Table(table.name, table.title, table.cells, table.kinds, {}, table.breaks)
-
-
-def extremes(directed: pd.DataFrame, measure: str) -> Table:
+def extremes(single: pd.DataFrame, measure: str, title: str, kind: str = "score") -> Table:
     """Return the best and the worst directions between two languages."""
-    order = directed[directed["query_lang"] != directed["pool"]]
+    order = single[single["query_lang"] != single["pool"]]
     order = order.sort_values([measure, "query_lang", "pool"], ascending=[False, True, True])
-    half = min(EXTREMES, len(order) // 2)
-    found = pd.concat([order.head(half), order.tail(half)])
+    half = min(EXTREMES, -(-len(order) // 2))
+    found = pd.concat([order.head(half), order.tail(min(half, len(order) - half))])
     cells = pd.DataFrame(
         {
-            "": ["best"] * half + ["worst"] * half,
+            "": ["best"] * half + ["worst"] * (len(found) - half),
             "direction": found["query_lang"].to_numpy() + "→" + found["pool"].to_numpy(),
             "question": found["query_lang"].map(languages.name).to_numpy(),
             "documents": found["pool"].map(languages.name).to_numpy(),
             measure: found[measure].to_numpy(),
         }
     )
-    title = f"{measure}: the best and the worst directions between two languages"
-    return Table("extremes", title, cells, {measure: "score"}, breaks=(half,))
+    title = f"{title}: the best and the worst directions"
+    return Table("extremes", title, cells, {measure: kind}, breaks=(half,))
 
 
-def by_direction(part: pd.DataFrame, setting: str) -> Table:
-    """Return one row for each query language with all measures of one setting, and their mean."""
-    names = list(part.columns[5:])
+def by_direction(part: pd.DataFrame, setting: str, names: list[str]) -> Table:
+    """Return one row for each query language with the measures `names` of one setting, and their mean."""
     cells = pd.DataFrame({"language": [_language(tag) for tag in part["query_lang"]]})
     cells[["n", "documents", *names]] = part[["queries", "documents", *names]].to_numpy()
     mean = {"language": "mean (macro)", "n": cells["n"].sum(), **cells[names].mean()}
@@ -311,20 +318,18 @@ def bias(says: evidence.Json) -> Table:
                 "own\nfirst": row["own_first"],
                 "own first\nchance": row["own_first_chance"],
                 "own excess\n@10": row["own_excess@10"],
-                "AWRF\n@10": row["awrf_relevant@10"],
+                "AWRF@10\nuniform": row["awrf_uniform@10"],
                 "PEER\n@100": row["peer@100"],
+                "PEER\nn": row["peer@100_queries"],
                 "RankC\n@10": _mean(pairs, "RankC@10"),
                 "MRC\n@10": _mean(pairs, "MRC@10"),
             }
         )
     table = pd.DataFrame(cells)
-    if not table["Comp\n@10"].any():
-        table = table.drop(columns="Comp\n@10")  # impossible with more than ten answers to a query
     kinds = dict.fromkeys(table.columns[1:], "score") | {
         "n": "count", "rank\ndistance": "count", "\nchance": "count", "Max@R\n0-100": "index",
-        "own excess\n@10": "signed", "MRC\n@10": "signed",
+        "own excess\n@10": "signed", "PEER\nn": "count", "MRC\n@10": "signed",
     }  # fmt: skip
-    kinds = {name: kind for name, kind in kinds.items() if name in table.columns}
     breaks = tuple(place for place, row in enumerate(says["bias"]) if row["query_language"] == "macro")
     title = "Language bias in the pool of all languages, by language of the question"
     return Table("bias", title, table, kinds, breaks=breaks)

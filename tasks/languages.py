@@ -4,8 +4,9 @@ Tags are kept as the data writes them (`zh`, `zh-Hans`, `prs`): a tag is an iden
 equivalent one.
 
 `languages.tsv` holds what langcodes does not know, by primary subtag: the resource class of Joshi et al. 2020
-(arXiv:2004.09095, the list that goes with it) and the top-level family of Glottolog 5.2. The class is empty where that
-list does not name the language; a standard variety (`arb`, `swh`) has the class of the language it stands for.
+(arXiv:2004.09095, the list that goes with it), the top-level family of Glottolog 5.2, and the script where langcodes
+has none or a wrong one. The class is empty where that list does not name the language; a standard variety (`arb`,
+`swh`) has the class of the language it stands for.
 """
 
 import csv
@@ -36,7 +37,8 @@ def name(tag: str) -> str:
 @cache
 def script(tag: str) -> str:
     """Return the ISO 15924 code of the script that a language is most often written in: «Ethi»."""
-    return str(langcodes.Language.get(tag, normalize=False).maximize().script)
+    language = langcodes.Language.get(tag, normalize=False)
+    return language.script or _row(tag).get("script") or str(language.maximize().script)
 
 
 @cache
@@ -45,12 +47,16 @@ def _table() -> dict[str, dict[str, str]]:
         return {row["tag"]: row for row in csv.DictReader(file, delimiter="\t")}
 
 
+def _row(tag: str) -> dict[str, str]:
+    return _table().get(tag.split("-")[0], {})
+
+
 def resource_class(tag: str) -> int | None:
     """Return how much there is to train on, from 0 (nothing) to 5 (the most); None where it is not known."""
-    found = _table().get(tag.split("-")[0], {}).get("resource_class")
+    found = _row(tag).get("resource_class")
     return int(found) if found else None
 
 
 def family(tag: str) -> str:
     """Return the top-level family of a language: «Atlantic-Congo»; "" where it is not known."""
-    return _table().get(tag.split("-")[0], {}).get("family", "")
+    return _row(tag).get("family", "")

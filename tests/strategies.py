@@ -44,6 +44,8 @@ def problems(draw: st.DrawFn) -> tuple[Collection, Floats, Floats]:
         for lang in spoken
         if rng.random() < 0.8
     ] or [(f"t0/{spoken[0]}", spoken[0], "question", "t0")]
+    if draw(st.booleans()):  # some topics are worded twice in a language
+        queries += [(f"{row[0]}/again", *row[1:]) for row in queries if rng.random() < 0.5]
     collection = build(
         documents,
         pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic"]),

@@ -20,14 +20,13 @@ from tests.conftest import Ran
 
 Bench = Callable[..., Ran]
 RESULT = "results/random/demo"
+FORMATS = ("terminal", "md", "latex", "csv", "json")
 HOSTILE = "=cmd()|`a` $x$ **b** <script>alert(1)</script> [red]\u202e & 100% \\x_{1}\n# h"
 
 
 @pytest.fixture
 def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench) -> evidence.Result:
     monkeypatch.chdir(tmp_path)
-    ran = bench("run", "--model", "random", "--settings", "mono,cross,multi,pair")
-    assert ran.code == 2  # not without a task: the suite core needs data
     ran = bench("run", "--model", "random", "--task", "demo", "--settings", "mono,cross,multi,pair")
     assert ran.code == 0, ran.err
     return evidence.read(Path(RESULT))
@@ -50,18 +49,19 @@ def test_every_table_is_in_every_format(made: evidence.Result, bench: Bench) -> 
 
 def test_the_matrix_says_what_the_evidence_says(made: evidence.Result, bench: Bench) -> None:
     ran = bench("report", RESULT, "--format", "csv", "--setting", "cross", "--measure", "nDCG@5")
-    grid = pd.read_csv(io.StringIO(ran.out.split("\n\n")[0]), index_col=0)
+    rows = pd.read_csv(io.StringIO(ran.out))
     values = measures.evaluate(made.ranks(), [measures.parse("nDCG@5")])
     directed = averages.directions(values, made.pools(), [measures.parse("nDCG@5")])
-    expected = averages.matrix(directed, "nDCG@5").copy()
-    for tag in expected.index:
-        expected.loc[tag, tag] = np.nan
-    np.testing.assert_allclose(grid.iloc[:-1, :-1], expected, atol=1e-8)
-    assert np.isnan(grid.loc["en", "en"])
-    np.testing.assert_allclose(grid["mean"].iloc[:-1], expected.mean(axis=1), atol=1e-8)
-    np.testing.assert_allclose(grid.loc["mean"].iloc[:-1], expected.mean(axis=0), atol=1e-8)
-    macro = directed[directed["setting"] == "cross"]["nDCG@5"].mean()
-    assert grid.loc["mean", "mean"] == pytest.approx(macro, abs=1e-8)
+    cross = directed[directed["setting"] == "cross"].set_index(["query_lang", "pool"])["nDCG@5"]
+    found = rows.set_index(["query_language", "document_languages"])["nDCG@5"]
+    assert len(found) == len(cross) == 156
+    np.testing.assert_allclose(found, cross.reindex(found.index), atol=1e-8)
+    table = next(tables.of_setting(evidence.measured(made, "nDCG@5").says, "cross", "nDCG@5"))
+    grid = table.cells.set_index("q \\ d")
+    assert grid.isna().loc["en", "en"]
+    np.testing.assert_allclose(grid["mean"].iloc[:-1], cross.groupby("query_lang").mean(), atol=1e-8)
+    np.testing.assert_allclose(grid.loc["mean"].iloc[:-1].astype(float), cross.groupby("pool").mean(), atol=1e-8)
+    assert grid["mean"].iloc[-1] == pytest.approx(cross.mean())
 
 
 def test_csv_without_a_setting_is_every_direction(made: evidence.Result, bench: Bench) -> None:
@@ -78,27 +78,29 @@ def test_csv_without_a_setting_is_every_direction(made: evidence.Result, bench: 
 
 
 @pytest.mark.parametrize("setting", ["mono", "cross", "multi", "pair", "strong"])
-@pytest.mark.parametrize("form", ["terminal", "md", "csv", "latex", "json"])
-def test_every_setting_in_every_format(setting: str, form: str, made: evidence.Result, bench: Bench) -> None:
-    ran = bench("report", RESULT, "--setting", setting, "--format", form)
-    assert ran.code == 0, ran.err
-    if form == "json":
-        found = json.loads(ran.out)
-        assert {row["setting"] for row in found["directions"]} <= {setting}
-        assert bool(found["strong"]) == (setting == "strong")
-        assert bool(found["bias"]) == (setting == "multi")
-    else:
-        assert "en" in ran.out
-        assert "nan" not in ran.out.replace("finance", "").lower().split()
+def test_every_setting_in_every_format(setting: str, made: evidence.Result, bench: Bench) -> None:
+    shown = {form: bench("report", RESULT, "--setting", setting, "--format", form) for form in FORMATS}
+    assert {form for form, ran in shown.items() if ran.code} == set()
+    found = json.loads(shown["json"].out)
+    assert {row["setting"] for row in found["directions"]} == ({setting} - {"strong"})
+    assert bool(found["strong"]) == (setting == "strong")
+    assert bool(found["bias"]) == (setting == "multi")
+    rows = list(csv.DictReader(io.StringIO(shown["csv"].out)))
+    assert {row["setting"] for row in rows} == {setting}
+    assert {(row["model"], row["task"]) for row in rows} == {("random", "demo")}
+    assert not {value for row in rows for value in row.values()} & {"nan", "None", "inf"}
+    best = max(float(row["AP"]) for row in rows)
+    for form in ("terminal", "md", "latex"):
+        assert formats.number(best) in shown[form].out, form
+        assert "nan" not in re.findall(r"[a-z]+", shown[form].out), form
 
 
 def test_strong_less_weak_is_shown_and_never_above(made: evidence.Result) -> None:
     strong, drop, *_ = tables.of_setting(made.says, "strong")
-    weak = averages.matrix(evidence.directions(made.says), "AP")
-    np.testing.assert_allclose(
-        drop.cells.iloc[:-1, 1:-1].to_numpy(float), strong.cells.iloc[:-1, 1:-1].to_numpy(float) - weak.to_numpy(float)
-    )
-    assert (drop.cells.iloc[:-1, 1:-1].astype(float) <= 1e-9).all(axis=None)
+    weak = averages.matrix(evidence.directions(made.says), "AP").to_numpy(float)
+    shown = drop.cells.iloc[:-1, 1:-1].to_numpy(float)
+    np.testing.assert_allclose(shown, strong.cells.iloc[:-1, 1:-1].to_numpy(float) - weak)
+    assert (shown <= 1e-9).all()
 
 
 @pytest.mark.parametrize(
@@ -172,37 +174,98 @@ def test_hostile_text_in_a_terminal_is_text() -> None:
     [
         (0.8, "score", ".800"), (1.0, "score", "1.000"), (0.0, "score", ".000"), (-0.0123, "signed", "-.012"),
         (0.0123, "signed", "+.012"), (1234.6, "count", "1,235"), (12.34, "index", "12.3"), (None, "score", ""),
-        (float("nan"), "count", ""), ("text", "score", "text"),
+        (float("nan"), "count", ""), ("text", "score", "text"), (-0.0, "score", ".000"), (-1e-9, "signed", ".000"),
     ],
 )  # fmt: skip
 def test_numbers_as_this_field_prints_them(value: object, kind: str, text: str) -> None:
     assert formats.number(value, kind) == text
 
 
-def test_many_languages_are_summarised_and_whole_in_csv(
-    made: evidence.Result, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_languages_are_summarised_by_group(made: evidence.Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "MOST", 12)  # the demo has 13
-    names = [table.name for table in tables.of(made.says)]
-    assert names == ["summary", "matrix", "extremes", "languages", "bias", "spread", "groups"]
-    by_class, extremes = list(tables.of(made.says))[1:3]
+    found = list(tables.of(made.says))
+    assert [table.name for table in found] == [
+        "summary", "matrix by resource class", "matrix by script", "matrix by family", "extremes", "languages", "bias",
+        "spread", "groups",
+    ]  # fmt: skip
     directed = evidence.directions(made.says)
     single = directed[directed["setting"].isin(["mono", "cross"])]
     high = [tag for tag in made.says["task"]["query_languages"] if languages.resource_class(tag) == 5]
     mean = single[single["query_lang"].isin(high) & single["pool"].isin(high)]["AP"].mean()
-    assert by_class.cells.set_index("q \\ d").loc["5", "5"] == pytest.approx(mean)
+    by_class = found[1].cells.set_index("q \\ d")
+    assert by_class.loc["5", "5"] == pytest.approx(mean)
+    assert by_class.loc["mean", "mean"] == pytest.approx(single["AP"].mean())  # of directions, not of groups
+    assert by_class.loc["5", "mean"] == pytest.approx(single[single["query_lang"].isin(high)]["AP"].mean())
+    extremes = found[4].cells["AP"]
     cross = directed[directed["setting"] == "cross"]["AP"]
-    assert extremes.cells["AP"].iloc[0] == cross.max()
-    assert extremes.cells["AP"].iloc[-1] == cross.min()
-    assert len(extremes.cells) == 20
-    text = bench("report", RESULT, "--format", "csv", "--setting", "cross").out
-    assert len(text.split("\n\n")[0].splitlines()) == 15  # head, 13 languages, mean
+    assert (extremes.iloc[0], extremes.iloc[-1], len(extremes)) == (cross.max(), cross.min(), 20)
+    strong = [table.title for table in tables.of_setting(made.says, "strong")]
+    assert len(strong) == len(set(strong)) == 8  # by three groups and the extremes, twice
+    assert sum("strong minus weak" in title for title in strong) == 4
 
 
 def test_worst_and_own_cells_are_marked(made: evidence.Result) -> None:
     table = next(table for table in tables.of(made.says) if table.name == "matrix")
     values = table.cells.iloc[:-1, 1:-1].to_numpy(float)
     row, column = np.unravel_index(values.argmin(), values.shape)
-    assert table.marks[int(row), int(column) + 1] == "worst"
-    assert table.marks[1, 2] in ("own", "worst")
-    assert f"<ins>{formats.number(values.min())}</ins>" in formats.markdown(table)
+    assert table.marks[int(row), int(column) + 1].endswith("worst")
+    assert [table.marks[place, place + 1].split()[0] for place in range(13)] == ["own"] * 13
+    assert re.search(rf"<ins>(\*\*)?{re.escape(formats.number(values.min()))}", formats.markdown(table))
+
+
+LEGAL = {  # query languages, document languages, wordings of a topic in a language
+    "one language": (["en"], ["en"], 1),
+    "one topic in one language each": (["en", "sw", "th"], ["en"], 1),
+    "languages on one side": (["en", "sw"], ["ace-Arab", "zh-Hans"], 1),
+    "several wordings": (["en", "sw"], ["en", "sw"], 3),
+    "many languages": (["ar", "de", "en", "es", "fr", "hi", "ja", "ko", "ru", "sw", "th", "zh"], ["en", "ace-Arab"], 1),
+}
+
+
+@pytest.mark.parametrize("kind", LEGAL)
+@pytest.mark.parametrize("ignore", [False, True])
+def test_odd_but_legal_tasks_have_every_table(
+    kind: str, ignore: bool, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, "MOST", 8)
+    asked, searched, wordings = LEGAL[kind]
+    task = tmp_path / "task"
+    task.mkdir()
+    (task / "card.toml").write_text(
+        'name = "odd"\nversion = "1"\ntitle = "Odd"\ndescription = "d"\nreader = "folder"\nlicence = "CC0"\n'
+        'citation = ""\nsettings = ["mono", "cross", "multi", "pair"]\nmeasures = ["AP", "nDCG@10"]\n'
+        f"ignore_identical_ids = {str(ignore).lower()}\n"
+    )
+    documents = [
+        (f"t{i}/{lang}/0" if ignore else f"{lang}{i}", lang, f"text {lang} {i}") for lang in searched for i in range(5)
+    ]
+    queries = [
+        (f"t{i}/{lang}/{j}", lang, f"question {i} {j} {lang}", f"t{i}")
+        for i in range(4) for lang in asked for j in range(wordings)
+    ]  # fmt: skip
+    judgements = [
+        (f"t{i}", documents[place * 5 + (i + 1) % 5][0], 1 + i % 3) for i in range(4) for place in range(len(searched))
+    ]
+    for name, rows, columns in (
+        ("documents", documents, ["doc_id", "lang", "text"]),
+        ("queries", queries, ["query_id", "lang", "text", "topic"]),
+        ("judgements", judgements, ["topic", "doc_id", "relevance"]),
+    ):
+        pd.DataFrame(rows, columns=columns).to_csv(task / f"{name}.tsv", sep="\t", index=False)
+    ran = bench("run", "--model", "random", "--task", task)
+    assert ran.code == 0, ran.err
+    result = evidence.read(Path("results/random/odd"))
+    for form in FORMATS:
+        ran = bench("report", result.folder, "--format", form)
+        assert ran.code == 0, ran.err
+        assert "…" not in ran.out, form
+    for setting in {row["setting"] for row in result.says["directions"]} | {"strong"}:
+        for table in tables.of_setting(result.says, setting):
+            assert len(table.cells), table.title
+    ranks = result.ranks()
+    whole = ranks[ranks["pool"] == "*"]
+    left_out = whole["query_id"].astype("str").isin([doc_id for doc_id, *_ in documents])
+    assert (whole["documents"].astype(int) == len(documents) - left_out).all()
+    assert left_out.any() == (ignore and bool({*asked} & {*searched}))
+    assert bench("leaderboard", "results").code == 0

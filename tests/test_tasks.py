@@ -338,3 +338,18 @@ def test_the_documented_example_is_a_task(tmp_path: Path) -> None:
     texts = readers.load(found, {})
     assert found.name == "rivers"
     assert (len(texts.documents), len(texts.queries), len(texts.judgements)) == (4, 3, 4)
+
+
+def test_languages_are_grouped_by_facts() -> None:
+    """Spot checks of the table: arXiv:2004.09095's own examples, Glottolog's families, scripts that langcodes lacks."""
+    assert [languages.resource_class(tag) for tag in ("en", "de", "zh", "hi", "vi", "th", "el", "sw", "cy", "fon")] == [
+        5, 5, 5, 4, 4, 3, 3, 2, 1, 0,
+    ]  # fmt: skip
+    assert languages.resource_class("zh-Hant") == 5
+    assert languages.resource_class("qaa") is None
+    assert [languages.family(tag) for tag in ("sw", "am", "zh-Hans", "eu", "qaa")] == [
+        "Atlantic-Congo", "Afro-Asiatic", "Sino-Tibetan", "Isolate", "",
+    ]  # fmt: skip
+    assert [languages.script(tag) for tag in ("prs", "acm", "ace-Arab", "ace", "zh-Hant", "am", "mey")] == [
+        "Arab", "Arab", "Arab", "Latn", "Hant", "Ethi", "Arab",
+    ]  # fmt: skip
