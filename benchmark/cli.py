@@ -226,6 +226,8 @@ def report(
         raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
     name = str(parse(measure)) if measure else None
     found = [evidence.read(folder) for folder in result]
+    if plots is not None and len({(evidence.label(one.says), one.says["task"]["data_hash"]) for one in found}) > 1:
+        raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
     if name:
         found = [evidence.measured(one, name) for one in found]
     for one in found:
@@ -240,18 +242,10 @@ def report(
             parts = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
             print("\n".join(formats.TEXTS[form](part) for part in parts), end="")
     if plots is not None:
-        _draw(found, name, plots)
+        from leaderboard import plots as drawing
 
-
-def _draw(found: list["Result"], measure: str | None, folder: Path) -> None:
-    from benchmark import evidence
-    from leaderboard import plots as drawing
-
-    stems = {evidence.label(one.says) for one in found}
-    if len({one.says["task"]["data_hash"] for one in found}) > 1 or len(stems) > 1:
-        raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
-    for path in drawing.write(found, folder, stems.pop(), measure=measure):
-        print(path, file=sys.stderr)
+        for path in drawing.write(found, plots, evidence.label(found[0].says), measure=name):
+            print(path, file=sys.stderr)
 
 
 @app.command()

@@ -213,6 +213,23 @@ def test_worst_and_own_cells_are_marked(made: evidence.Result) -> None:
     assert re.search(rf"<ins>(\*\*)?{re.escape(formats.number(values.min()))}", formats.markdown(table))
 
 
+def test_plots_are_drawn_side_by_side_and_only_of_the_same_data(
+    made: evidence.Result, bench: Bench, tmp_path: Path
+) -> None:
+    assert bench("run", "--model", "random", "--task", "demo", "--name", "part", "--languages", "en,sw").code == 0
+    apart = bench("report", RESULT, "results/part/demo", "--plots", tmp_path / "plots")
+    apart.failed("need results on the same data")
+    assert (apart.out, (tmp_path / "plots").exists()) == ("", False)
+    ran = bench("report", RESULT, "--measure", "nDCG@5", "--format", "json", "--plots", tmp_path / "plots")
+    assert ran.code == 0, ran.err
+    drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert drawn == sorted(Path(line).name for line in ran.err.splitlines())
+    names = ("matrix", "alignment", "share", "distance", "drop", "scatter")
+    assert {path.removeprefix("demo-") for path in drawn} == {
+        f"{name}.{kind}" for name in names for kind in ("svg", "png")
+    }
+
+
 LEGAL = {  # query languages, document languages, wordings of a topic in a language
     "one language": (["en"], ["en"], 1),
     "one topic in one language each": (["en", "sw", "th"], ["en"], 1),
