@@ -25,7 +25,10 @@ KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
     "ignore_identical_ids": (bool, "true or false"),
     "files": (list, "a list of tables"),
     "variants": (dict, "a table of tables"),
+    "symmetric": (bool, "true or false"),
+    "options": (dict, "a table"),
 }
+VARIED = {"unit", "title", "description", "settings", "options", "languages"}  # what a variant may change
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,10 @@ class TaskCard:
     ignore_identical_ids: bool = False
     files: tuple[File, ...] = ()
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    symmetric: bool = False
+    """Queries and documents are texts of one kind (bitext): both are encoded in the query role."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the reader of the card wants to know besides."""
     variant: str = ""
 
     @property
@@ -77,6 +84,7 @@ class TaskCard:
             "ignore_identical_ids": self.ignore_identical_ids,
             "files": [[file.language, file.sha256] for file in self.files],
         }
+        says |= {name: value for name in ("symmetric", "options") if (value := getattr(self, name))}
         return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
 
@@ -121,8 +129,8 @@ def read(path: Path) -> TaskCard:
         if file.language:
             languages.check(file.language)
     for variant, changes in says.get("variants", {}).items():
-        if not isinstance(changes, dict) or changes.keys() - {"unit", "description", "title"}:
-            raise UserError(f"{path}: the variant {variant} may change unit, title and description only.")
+        if not isinstance(changes, dict) or changes.keys() - VARIED:
+            raise UserError(f"{path}: the variant {variant} may change {', '.join(sorted(VARIED))} only.")
     return TaskCard(folder=path.parent, **says)
 
 
@@ -161,7 +169,15 @@ def find(label: str) -> TaskCard:
         return card
     if variant not in card.variants:
         raise UserError(f"{name} has no variant «{variant}»; it has {', '.join(card.variants) or 'none'}.")
-    return replace(card, variant=variant, **card.variants[variant])
+    changes = dict(card.variants[variant])
+    if kept := changes.pop("languages", None):
+        if unknown := sorted(set(kept) - {file.language for file in card.files}):
+            raise UserError(f"{name}: the variant {variant} names a language {unknown[0]} that no file has.")
+        changes["files"] = tuple(file for file in card.files if file.language in kept)
+    if "settings" in changes:
+        changes["settings"] = tuple(changes["settings"])
+    changes["options"] = card.options | changes.get("options", {})
+    return replace(card, variant=variant, **changes)
 
 
 def resolve(labels: list[str]) -> list[TaskCard]:
