@@ -33,25 +33,44 @@ def settings(table: pd.DataFrame) -> "pd.Series[str]":
     return pd.Series(names[lang, pool] if len(table) else [], index=table.index, dtype="str")
 
 
-def directions(values: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
-    """Return one row per direction: `setting, query_lang, pool, documents, queries` and the mean of each measure."""
-    names = [str(measure) for measure in measures]
-    grouped = values.groupby(["query_lang", "pool"], observed=True)
-    table = grouped[names].mean()
+def sums(values: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+    """Return what `directions` needs of some queries: by `query_lang, pool`: `queries, documents`, measures summed."""
+    grouped = values.astype({"documents": "int64"}).groupby(["query_lang", "pool"], observed=True)
+    table = grouped[[str(measure) for measure in measures]].sum()
     table.insert(0, "queries", grouped.size())
-    table = table.reset_index().astype({"query_lang": "str", "pool": "str"})
-    table.insert(2, "documents", table["pool"].map(pools.set_index("pool")["documents"]))
+    table.insert(1, "documents", grouped["documents"].max())
+    return table.reset_index().astype({"query_lang": "str", "pool": "str"})
+
+
+def shapes(values: pd.DataFrame) -> pd.DataFrame:
+    """Return how many queries of each `query_lang, pool` have which `gains` among how many `documents`: `queries`."""
+    names = ["query_lang", "pool", "gains", "documents"]
+    counts = values.groupby(names, observed=True).size().rename("queries").reset_index()
+    return counts.astype({"query_lang": "str", "pool": "str", "gains": "str", "documents": "int64"})
+
+
+def directions(summed: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+    """Return one row per direction: `setting, query_lang, pool, documents, queries` and the mean of each measure.
+
+    `summed` are rows of `sums`, those of several parts of the queries one below the other. `documents` is the most that
+    a query of the direction is ranked among.
+    """
+    names = [str(measure) for measure in measures]
+    how = {"documents": "max"} | dict.fromkeys(["queries", *names], "sum")
+    table = summed.groupby(["query_lang", "pool"]).agg(how).reset_index()
+    table[names] = table[names].div(table["queries"], axis=0)
     table.insert(0, "setting", pd.Series(pd.Categorical(settings(table), SETTINGS, ordered=True)))
     return table.sort_values(["setting", "query_lang", "pool"]).reset_index(drop=True).astype({"setting": "str"})
 
 
-def averages(directed: pd.DataFrame, values: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+def averages(directed: pd.DataFrame, shaped: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return one row per (setting, average): `setting, average, directions, queries` and the measures.
 
     `average` is `macro`, `micro`, or `chance`: the macro average that a random order of the documents would score.
+    `shaped` are rows of `shapes`.
     """
     names = [str(measure) for measure in measures]
-    floor = _chance(values, measures)
+    floor = _chance(shaped, measures)
     rows = []
     for setting in [setting for setting in SETTINGS if (directed["setting"] == setting).any()]:
         part = directed[directed["setting"] == setting]
@@ -64,20 +83,17 @@ def averages(directed: pd.DataFrame, values: pd.DataFrame, measures: Sequence[Me
     return pd.DataFrame(rows)[["setting", "average", "directions", "queries", *names]]
 
 
-def _chance(values: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
+def _chance(counts: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     """Return the expected mean of each direction for a random order, from how many relevants its queries have."""
-    names = ["query_lang", "pool", "gains", "documents"]
-    counts = values.groupby(names, observed=True).size().rename("queries").reset_index()
-    counts = counts.astype({"query_lang": "str", "pool": "str", "gains": "str", "documents": "int64"})
     kinds = counts[["gains", "documents"]].drop_duplicates()
-    shapes = [([int(gain) for gain in gains.split(",")], documents) for gains, documents in kinds.to_numpy().tolist()]
+    pairs = [([int(gain) for gain in gains.split(",")], documents) for gains, documents in kinds.to_numpy().tolist()]
     for measure in measures:
-        kinds[str(measure)] = [chance(measure, gains, documents) for gains, documents in shapes]
+        kinds[str(measure)] = [chance(measure, gains, documents) for gains, documents in pairs]
     counts = counts.merge(kinds, on=["gains", "documents"])
     names = [str(measure) for measure in measures]
     counts[names] = counts[names].mul(counts["queries"], axis=0)
-    sums = counts.groupby(["query_lang", "pool"])[[*names, "queries"]].sum()
-    return sums[names].div(sums["queries"], axis=0).reset_index()
+    total = counts.groupby(["query_lang", "pool"])[[*names, "queries"]].sum()
+    return total[names].div(total["queries"], axis=0).reset_index()
 
 
 def bias_rows(by_query: pd.DataFrame) -> pd.DataFrame:

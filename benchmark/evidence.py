@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,15 +27,14 @@ import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from benchmark import averages, bias, consistency, exposure
-from benchmark.measures import Measure, evaluate, parse
+from benchmark.measures import parse
 from benchmark.ranking import ALL, Ranking
+from benchmark.summary import tables
 from tasks import languages
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
 SCHEMA = 2
-DIGITS = 8
 RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank")
 TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
 Json = dict[str, Any]
@@ -66,107 +65,20 @@ def key_of(parts: Json) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def scores(ranks: pd.DataFrame, pools: pd.DataFrame, measures: Sequence[Measure]) -> Json:
-    """Return the tables of `evidence.json` that follow from the ranks: directions, averages, strong alignment."""
-    names = [str(measure) for measure in measures]
-    values = evaluate(ranks, measures)
-    directed = averages.directions(values, pools, measures)
-    means = averages.averages(directed, values, measures)
-    spoken = _languages(pools)
-    found: Json = {
-        "directions": [
-            {
-                "setting": row["setting"],
-                "query_language": row["query_lang"],
-                "document_languages": spoken if row["pool"] == ALL else row["pool"].split("+"),
-                "n": row["queries"],
-                "documents": row["documents"],
-                "measures": _rounded(row, names),
-            }
-            for row in directed.to_dict("records")
-        ],
-        "averages": [
-            {
-                "setting": row["setting"],
-                "average": row["average"],
-                "directions": row["directions"],
-                "n": row["queries"],
-                "measures": _rounded(row, names),
-            }
-            for row in means.to_dict("records")
-        ],
-        "strong": [],
-    }
-    alone = bias.strong(ranks)
-    if not alone.empty:
-        aligned = averages.directions(evaluate(alone, measures), pools, measures)
-        found["strong"] = [
-            {
-                "query_language": row["query_lang"],
-                "document_language": row["pool"],
-                "n": row["queries"],
-                "measures": _rounded(row, names),
-            }
-            for row in aligned.sort_values(["query_lang", "pool"]).to_dict("records")
-        ]
-    return found
-
-
 def measured(result: Result, measure: str) -> Result:
     """Return a result with the values of another measure too, computed from its ranks."""
     names = list(result.says["directions"][0]["measures"])
     if measure in names:
         return result
-    found = scores(result.ranks(), result.pools(), [parse(name) for name in [*names, measure]])
+    if result.says["kept"]["every"] > 1:
+        raise UserError(
+            f"{result.folder} keeps the ranks of some topics only, so {measure} cannot be computed from them; run "
+            f"again with --measure {measure}."
+        )
+    ranks = result.ranks()
+    values = [parse(name) for name in [*names, measure]]
+    found = tables([Ranking(ranks, result.pools(), pd.DataFrame(), 0, 0)], values, with_top=False)
     return Result(result.folder, result.says | found)
-
-
-def biases(ranking: Ranking) -> Json:
-    """Return the tables of `evidence.json` that need the top k as well: bias, language share, consistency."""
-    size = dict(zip(ranking.pools["pool"], ranking.pools["documents"], strict=True))
-    pool = ranking.ranks[ranking.ranks["pool"] == ALL]
-    if pool.empty:
-        return {"bias": [], "language_share": [], "consistency": []}
-    spoken = _languages(ranking.pools)
-    values = bias.by_query(pool)
-    shown = exposure.lists(ranking.top, values["query_id"], spoken)
-    exposed, share = exposure.by_query(
-        shown, values[["query_id", "query_lang"]], pool, pd.Series({lang: size[lang] for lang in spoken})
-    )
-    rows = averages.bias_rows(values.assign(**exposed[list(exposure.MEASURES)]))
-    agreed = consistency.by_pair(shown, values)
-    return {
-        "bias": [
-            {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
-            for row in rows.to_dict("records")
-        ],
-        "language_share": [
-            {"query_language": row["query_lang"], "k": row["k"], "n": row["queries"]}
-            | {"shares": _rounded(row, spoken)}
-            for row in share.to_dict("records")
-        ],
-        "consistency": [
-            {"query_languages": [row["first"], row["second"]], "n": row["topics"]}
-            | {"measures": _rounded(row, list(consistency.MEASURES))}
-            for row in agreed.to_dict("records")
-        ],
-    }
-
-
-def _languages(pools: pd.DataFrame) -> list[str]:
-    return [pool for pool in pools["pool"] if pool != ALL and "+" not in pool]
-
-
-def _rounded(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, float | int | None]:
-    """Round to what is the same on every machine, and to no negative zero; a hole is null."""
-    return {
-        name: None
-        if pd.isna(row[name])
-        else row[name]
-        if isinstance(row[name], int)
-        else round(row[name], DIGITS) + 0.0
-        for name in names
-    }
 
 
 def directions(says: Json) -> pd.DataFrame:

@@ -6,6 +6,7 @@ Every measure here is of what a reader sees first, relevant or not. AWRF is that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,15 +22,15 @@ MEASURES = (
 )
 BLOCK = 1 << 22  # cells of a table (query, language): 32 MiB
 Floats = NDArray[np.float64]
-Codes = NDArray[np.int64]
+Codes = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class Lists:
     """The top k as tables [queries, k]; -1 (and a score of -inf) where a query has fewer documents."""
 
-    document: Codes
-    language: Codes
+    document: NDArray[np.int32]
+    language: NDArray[np.int16]
     score: NDArray[np.float32]
 
 
@@ -39,12 +40,26 @@ def lists(top: pd.DataFrame, query_ids: pd.Series, languages: list[str]) -> List
     kept = row >= 0
     cells = row[kept], top["rank"].to_numpy()[kept] - 1
     shape = len(query_ids), int(top["rank"].max()) if len(top) else 0
-    document, language = np.full(shape, -1, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+    document, language = np.full(shape, -1, dtype=np.int32), np.full(shape, -1, dtype=np.int16)
     score = np.full(shape, -np.inf, dtype=np.float32)
     document[cells] = top["doc_id"].cat.codes.to_numpy()[kept]
     language[cells] = _places(top["doc_lang"], languages)[kept]
     score[cells] = top["score"].to_numpy()[kept]
     return Lists(document, language, score)
+
+
+def joined(parts: Sequence[Lists]) -> Lists:
+    """Join lists of different queries, whatever their k."""
+    if len(parts) == 1:
+        return parts[0]
+    depth = max(part.document.shape[1] for part in parts)
+
+    def whole(name: str, empty: float) -> NDArray[Any]:
+        tables = [getattr(part, name) for part in parts]
+        wide = [np.pad(table, ((0, 0), (0, depth - table.shape[1])), constant_values=empty) for table in tables]
+        return np.concatenate(wide)
+
+    return Lists(whole("document", -1), whole("language", -1), whole("score", -np.inf))
 
 
 def by_query(
@@ -68,7 +83,8 @@ def by_query(
         * `peer@100`: p-value of the Kruskal-Wallis test on the places of the documents that are no answers, by
           language; 0 to 1, 1 is even. NaN where the test cannot tell: fewer than two languages, or none with two.
 
-        Then the share: `query_lang, k, queries` and a column for each language of the pool.
+        Then the language share, summed over the queries of a language: `query_lang, k, queries` and a column for each
+        language of the pool.
     """
     languages = list(pool.index)
     own = _places(queries["query_lang"], languages)
@@ -112,14 +128,14 @@ def by_query(
         values[PEER][block] = peer(others, len(languages))
 
     size = np.bincount(asking, minlength=len(asked))
-    means = []
+    tables = []
     for k in DEPTHS:
-        mean = pd.DataFrame(share[k] / size[:, None], columns=pd.Index(languages))
-        mean.insert(0, "query_lang", asked)
-        mean.insert(1, "k", k)
-        mean.insert(2, "queries", size)
-        means.append(mean)
-    return queries.assign(**values), pd.concat(means, ignore_index=True)
+        table = pd.DataFrame(share[k], columns=pd.Index(languages))
+        table.insert(0, "query_lang", asked)
+        table.insert(1, "k", k)
+        table.insert(2, "queries", size)
+        tables.append(table)
+    return queries.assign(**values), pd.concat(tables, ignore_index=True)
 
 
 def _places(values: pd.Series, wanted: Sequence[str] | pd.Series) -> Codes:

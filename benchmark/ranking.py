@@ -9,15 +9,17 @@ The ranking rule is trec_eval's: score as float32, descending; ties by document 
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import local
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import union_categoricals
 from threadpoolctl import threadpool_limits
 
 from benchmark.counting import MOST_ROWS, PART, Counted, Counts, Documents, Pairs, count
@@ -28,6 +30,9 @@ ALL = "*"
 TOP = 100
 ROWS = 512  # queries in a block: enough for the full speed of a matrix product
 BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and at most as much sorted
+TOGETHER = 2_000_000  # answers ranked before they are handed on: some 200 MiB
+PART_COLUMN = "part"
+Scorers = Callable[[Index | slice, Index], Scorer]
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,20 @@ class Ranking:
     * `pools`: `pool, documents`: how many documents each pool holds.
     * `top`: `query_id, rank, doc_id, doc_lang, score`: the first k documents of the pool of all languages.
       Where two scores are closer than the estimate's error they are exact, elsewhere within that error.
-    * `ties`: share of (query, relevant document) whose score some other document of the pool of all has exactly.
+    * `answers`: number of (query, relevant document); `tied`: how many of them have a score that some other document of
+      the pool of all has exactly.
     """
 
     ranks: pd.DataFrame
     pools: pd.DataFrame
     top: pd.DataFrame
-    ties: float
+    answers: int
+    tied: int
+
+    @property
+    def ties(self) -> float:
+        """Share of the answers that are tied."""
+        return self.tied / max(1, self.answers)
 
 
 @dataclass(frozen=True)
@@ -55,9 +67,10 @@ class _Layout:
 
     documents: Documents
     excluded: Index  # query -> the document that is ignored for it, or -1
-    pair_start: Index  # query -> where its relevant documents start in the next two
-    pair_document: Index
-    pair_relevance: NDArray[np.int32]
+    query_topic: Index
+    topic_start: Index  # topic -> where its relevant documents start in the next two
+    topic_document: Index
+    topic_relevance: NDArray[np.int32]
     query_lang: Index  # query -> language of the documents in its own language, or -1
     document_lang: Index
 
@@ -85,9 +98,39 @@ def pair_pool(first: str, second: str) -> str:
     return "+".join(sorted((first, second)))
 
 
-def rank(
+def rank(collection: Collection, scorer: Scorers, settings: Iterable[str], **how: Any) -> Ranking:
+    """Return the whole ranking at once: `ranked`, joined. For collections whose ranks fit into memory."""
+    return join(list(ranked(collection, scorer, settings, **how)))
+
+
+def join(rankings: Sequence[Ranking]) -> Ranking:
+    """Join rankings of different queries of one collection."""
+    if len(rankings) == 1:
+        return rankings[0]
+    pools = pd.concat([ranking.pools for ranking in rankings]).groupby("pool", sort=False)["documents"].max()
+    return Ranking(
+        _joined([ranking.ranks for ranking in rankings]),
+        pools.reset_index(),
+        _joined([ranking.top for ranking in rankings]),
+        sum(ranking.answers for ranking in rankings),
+        sum(ranking.tied for ranking in rankings),
+    )
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join frames; their categorical columns stay categorical, whatever categories each of them has."""
+    columns = {
+        name: union_categoricals([frame[name] for frame in frames])
+        if isinstance(frames[0][name].dtype, pd.CategoricalDtype)
+        else np.concatenate([frame[name].to_numpy() for frame in frames])
+        for name in frames[0].columns
+    }
+    return pd.DataFrame(columns)
+
+
+def ranked(
     collection: Collection,
-    scorer: Callable[[Sequence[int]], Scorer],
+    scorer: Scorers,
     settings: Iterable[str],
     *,
     ignore_identical_ids: bool = False,
@@ -95,13 +138,15 @@ def rank(
     rows: int = ROWS,
     threads: int | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> Ranking:
-    """Rank the relevant documents of every query in the pools that `settings` ask for.
+) -> Iterator[Ranking]:
+    """Rank the relevant documents of every query in the pools that `settings` ask for, some queries after others.
+
+    Where queries and documents have a column `part`, a query searches the documents of its own part only.
 
     Args:
         collection: what is asked of what.
-        scorer: given the order in which the pass wants the documents (positions in `collection.documents`), returns
-            the scorer for the collection's queries and those documents.
+        scorer: given rows of `collection.queries` and of `collection.documents`, returns the scorer for them, in that
+            order.
         settings: any of `mono`, `cross`, `multi`, `pair`.
         ignore_identical_ids: leave out the document whose id is the query's.
         top: how many documents of the pool of all languages to keep for each query.
@@ -109,15 +154,52 @@ def rank(
         threads: worker threads; None: the processors this process may use.
         progress: told the number of queries done, as they are done.
     """
+    wanted = set(settings)
+    workers = threads or processors()
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        for part, queries, documents in _parts(collection):
+            picked = partial(_picked, scorer, queries, documents)
+            yield from _ranked_part(part, picked, wanted, ignore_identical_ids, top, rows, workers, pool, progress)
+
+
+def _picked(scorer: Scorers, queries: Index | slice, documents: Index, order: Index) -> Scorer:
+    return scorer(queries, documents[order])
+
+
+def _parts(collection: Collection) -> Iterator[tuple[Collection, Index | slice, Index]]:
+    """Yield the collections that are searched apart, and where their queries and documents stand in the whole."""
+    documents, queries = collection.documents, collection.queries
+    if PART_COLUMN not in documents or PART_COLUMN not in queries:
+        yield collection, slice(None), np.arange(len(documents))
+        return
+    of_document, of_query = documents[PART_COLUMN].to_numpy(object), queries[PART_COLUMN].to_numpy(object)
+    for part in sorted(set(of_query) & set(of_document)):
+        asked, held = np.flatnonzero(of_query == part), np.flatnonzero(of_document == part)
+        limited = replace(
+            collection,
+            documents=documents.iloc[held].reset_index(drop=True),
+            queries=queries.iloc[asked].reset_index(drop=True),
+        )
+        yield limited, asked, held
+
+
+def _ranked_part(
+    collection: Collection,
+    scorer: Callable[[Index], Scorer],
+    settings: set[str],
+    ignore_identical_ids: bool,
+    top: int,
+    rows: int,
+    workers: int,
+    pool: ThreadPoolExecutor,
+    progress: Callable[[int], None],
+) -> Iterator[Ranking]:
     languages = collection.document_languages
     documents = collection.documents[["lang", "doc_id"]].sort_values(["lang", "doc_id"], kind="stable")
     queries = collection.queries
-    pools, wanted = _pools(set(settings), languages)
+    pools, wanted = _pools(settings, languages)
     largest = min(len(documents), PART)
-    workers = threads or processors()
-    rows = max(1, min(rows, BLOCK // (largest * workers), MOST_ROWS, len(collection.queries)))
-    blocks = [slice(start, min(start + rows, len(queries))) for start in range(0, len(queries), rows)]
-
+    rows = max(1, min(rows, BLOCK // (largest * workers), MOST_ROWS, len(queries)))
     kept = local()
 
     def work(block: slice) -> _Block:
@@ -127,50 +209,71 @@ def rank(
         progress(block.stop - block.start)
         return done
 
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        scorer_made = pool.submit(scorer, documents.index.to_list())
-        layout = _lay_out(collection, documents, languages, ignore_identical_ids)
-        scores = scorer_made.result()
-        done = list(pool.map(work, blocks))
-
-    def joined(field: str) -> Any:
-        return np.concatenate([getattr(block.counted if field.startswith("top_") else block, field) for block in done])
-
-    rank_query, rank_document = joined("rank_query"), joined("rank_document")
-    lang = documents["lang"].to_numpy()
-    sizes = {language: int((lang == language).sum()) for language in languages}
-    counted = [sum(sizes[x] for x in (languages if pool == ALL else pool.split("+"))) for pool in pools]
+    scorer_made = pool.submit(scorer, documents.index.to_numpy())
+    layout = _lay_out(collection, documents, languages, ignore_identical_ids)
+    scores = scorer_made.result()
+    sizes = documents["lang"].value_counts()
+    counted = [int(sizes.sum() if name == ALL else sizes[name.split("+")].sum()) for name in pools]
     pool_table = pd.DataFrame({"pool": pools, "documents": counted})
-    rank_pool = joined("rank_pool")
-    ranks = pd.DataFrame(
-        {
-            "query_id": _category(queries["query_id"], rank_query),
-            "query_lang": _category(queries["lang"], rank_query),
-            "topic": _category(queries["topic"], rank_query),
-            "doc_id": _category(documents["doc_id"], rank_document),
-            "doc_lang": _category(documents["lang"], rank_document),
-            "relevance": joined("rank_relevance"),
-            "pool": pd.Categorical.from_codes(rank_pool, pd.Index(pools)),
-            "documents": _documents(pool_table, rank_pool, layout, languages, rank_query),
-            "rank": joined("rank"),
-        }
-    )
-    top_query, top_document = np.concatenate([block.top_query for block in done]), joined("top_document")
-    tops = pd.DataFrame(
-        {
-            "query_id": _category(queries["query_id"], top_query),
-            "rank": joined("top_rank"),
-            "doc_id": _category(documents["doc_id"], top_document),
-            "doc_lang": _category(documents["lang"], top_document),
-            "score": joined("top_score"),
-        }
-    )
-    return Ranking(
-        ranks,
-        pool_table,
-        tops,
-        sum(int(block.counted.tied.sum()) for block in done) / max(1, len(layout.pair_document)),
-    )
+    about_query = {name: pd.factorize(queries[name]) for name in ("query_id", "lang", "topic")}
+    about_document = {name: pd.factorize(documents[name]) for name in ("doc_id", "lang")}
+
+    def ranking(done: list[_Block]) -> Ranking:
+        def joined(field: str) -> Any:
+            parts = [getattr(block.counted if field.startswith("top_") else block, field) for block in done]
+            return np.concatenate(parts)
+
+        query, document, rank_pool = joined("rank_query"), joined("rank_document"), joined("rank_pool")
+        ranks = pd.DataFrame(
+            {
+                "query_id": _category(about_query["query_id"], query),
+                "query_lang": _category(about_query["lang"], query),
+                "topic": _category(about_query["topic"], query),
+                "doc_id": _category(about_document["doc_id"], document),
+                "doc_lang": _category(about_document["lang"], document),
+                "relevance": joined("rank_relevance"),
+                "pool": pd.Categorical.from_codes(rank_pool, pd.Index(pools)),
+                "documents": _documents(pool_table, rank_pool, layout, languages, query),
+                "rank": joined("rank"),
+            }
+        )
+        query = np.concatenate([block.top_query for block in done])
+        document = joined("top_document")
+        tops = pd.DataFrame(
+            {
+                "query_id": _category(about_query["query_id"], query),
+                "rank": joined("top_rank"),
+                "doc_id": _category(about_document["doc_id"], document),
+                "doc_lang": _category(about_document["lang"], document),
+                "score": joined("top_score"),
+            }
+        )
+        tied = [block.counted.tied for block in done]
+        return Ranking(ranks, pool_table, tops, sum(map(len, tied)), sum(int(part.sum()) for part in tied))
+
+    # The next queries are ranked while the caller is busy with the last.
+    ahead: list[Future[_Block]] = []
+    for blocks in _together(layout, rows):
+        done, ahead = ahead, [pool.submit(work, block) for block in blocks]
+        if done:
+            yield ranking([future.result() for future in done])
+    yield ranking([future.result() for future in ahead])
+
+
+def _together(layout: _Layout, rows: int) -> Iterator[list[slice]]:
+    """Yield blocks of queries, as many at a time as have some TOGETHER answers."""
+    answers = np.diff(layout.topic_start)[layout.query_topic]
+    blocks: list[slice] = []
+    total = 0
+    for start in range(0, len(answers), rows):
+        block = slice(start, min(start + rows, len(answers)))
+        size = int(answers[block].sum())
+        if blocks and total + size > TOGETHER:
+            yield blocks
+            blocks, total = [], 0
+        blocks.append(block)
+        total += size
+    yield blocks
 
 
 def _documents(pools: pd.DataFrame, pool: Index, layout: _Layout, languages: list[str], query: Index) -> pd.Categorical:
@@ -183,8 +286,8 @@ def _documents(pools: pd.DataFrame, pool: Index, layout: _Layout, languages: lis
     return pd.Categorical.from_codes(codes[pool + less * len(pools)].astype(np.int16), pd.Index(values))
 
 
-def _category(values: pd.Series, index: Index) -> pd.Categorical:
-    codes, categories = pd.factorize(values)
+def _category(factorized: tuple[Any, pd.Index], index: Index) -> pd.Categorical:
+    codes, categories = factorized
     codes = codes.astype(np.int16 if len(categories) < 2**15 else np.int32)
     return pd.Categorical.from_codes(codes[index], categories, validate=False)
 
@@ -219,27 +322,22 @@ def _lay_out(
     document_lang = pd.Index(languages).get_indexer(pd.Index(documents["lang"]))
     starts = np.searchsorted(document_lang, np.arange(len(languages) + 1))
     queries = collection.queries
+    topic, topics = pd.factorize(queries["topic"])
     relevant = collection.judgements[collection.judgements["relevance"] > 0]
-    pairs = pd.DataFrame({"query": np.arange(len(queries)), "topic": queries["topic"].to_numpy()}).merge(
-        pd.DataFrame(
-            {
-                "topic": relevant["topic"].to_numpy(),
-                "document": place.get_indexer(pd.Index(relevant["doc_id"])),
-                "relevance": relevant["relevance"].to_numpy(np.int32),
-            }
-        ),
-        on="topic",
-    )
+    of_topic = topics.get_indexer(pd.Index(relevant["topic"]))
+    document = place.get_indexer(pd.Index(relevant["doc_id"]))
+    known = np.flatnonzero((of_topic >= 0) & (document >= 0))  # a part holds some topics and documents only
+    known = known[np.argsort(of_topic[known], kind="stable")]
     excluded = np.full(len(queries), -1, dtype=np.intp)
     if ignore_identical_ids:
         excluded = place.get_indexer(pd.Index(queries["query_id"])).astype(np.intp)
-        pairs = pairs[pairs["document"].to_numpy() != excluded[pairs["query"].to_numpy()]]
     return _Layout(
         documents=Documents(starts, order),
         excluded=excluded,
-        pair_start=np.searchsorted(pairs["query"].to_numpy(), np.arange(len(queries) + 1)),
-        pair_document=pairs["document"].to_numpy(np.intp),
-        pair_relevance=pairs["relevance"].to_numpy(np.int32),
+        query_topic=topic,
+        topic_start=np.searchsorted(of_topic[known], np.arange(len(topics) + 1)),
+        topic_document=document[known],
+        topic_relevance=relevant["relevance"].to_numpy(np.int32)[known],
         query_lang=pd.Index(languages).get_indexer(pd.Index(queries["lang"])),
         document_lang=document_lang,
     )
@@ -249,9 +347,13 @@ def _rank_block(
     block: slice, layout: _Layout, scorer: Scorer, wanted: dict[str, Index], top: int, scratch: Floats
 ) -> _Block:
     """Rank the relevant documents of the queries in `block`."""
-    start = layout.pair_start[block.start : block.stop + 1]
-    document = layout.pair_document[start[0] : start[-1]]
-    row = np.repeat(np.arange(block.stop - block.start), np.diff(start))
+    topic = layout.query_topic[block]
+    count_of = np.diff(layout.topic_start)[topic]
+    row = np.repeat(np.arange(block.stop - block.start), count_of)
+    place = np.arange(len(row)) + np.repeat(layout.topic_start[topic] - np.cumsum(count_of) + count_of, count_of)
+    judged = layout.topic_document[place] != layout.excluded[block][row]
+    row, place = row[judged], place[judged]
+    document = layout.topic_document[place]
     query_lang, document_lang = layout.query_lang[block][row], layout.document_lang[document]
     beside = _beside(query_lang, document_lang, len(layout.documents.starts) - 1, wanted)
     needed = beside.copy()
@@ -266,7 +368,7 @@ def _rank_block(
     return _Block(
         rank_query=row[picked] + block.start,
         rank_document=document[picked],
-        rank_relevance=layout.pair_relevance[start[0] : start[-1]][picked],
+        rank_relevance=layout.topic_relevance[place][picked],
         rank_pool=pool,
         rank=ranks,
         top_query=counted.top_row + block.start,

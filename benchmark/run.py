@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,10 +15,9 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, measures, ranking, scoring, vectors
+from benchmark import evidence, measures, ranking, scoring, summary, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
@@ -79,6 +78,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
     card, model = task.card, encoder.model
+    roles: dict[Role, Role] = {"query": "query", "document": "query" if card.symmetric else "document"}
     folder = evidence.prepare(results, model.name, card.label)
     parts: dict[str, Any] = {
         "schema": evidence.SCHEMA,
@@ -91,7 +91,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "model": model.fingerprint,
         "similarity": model.similarity,
         "query prompt": model.prompts["query"],
-        "document prompt": model.prompts["document"],
+        "document prompt": model.prompts[roles["document"]],
         "dtype": model.dtype,
         "device": model.device,
         "engine": model.engine,
@@ -110,18 +110,22 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     encoded = {}
     for role in ROLES:
         with progress.texts(f"{card.label}: {'queries' if role == 'query' else 'documents'}") as advance:
-            encoded[role] = vectors.encode(encoder, texts[role], role, advance)
+            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
     before = time.perf_counter()
     with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
-        ranked = ranking.rank(
+        rankings = ranking.ranked(
             task.collection,
-            _scorer(encoded["query"].vectors, encoded["document"].vectors),
+            _scorers(encoded["query"].vectors, encoded["document"].vectors),
             task.settings,
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
         )
+        step = summary.every(task.collection)
+        kept: list[ranking.Ranking] = []
+        tables = summary.tables(summary.kept(rankings, step, kept), task.measures)
+    ranked = ranking.join(kept)
     ranked_in = time.perf_counter() - before
-    if ranked.ranks.empty:
+    if not tables["directions"]:
         raise UserError(f"{card.label}: no query has an answer besides the document with its own id.")
     says = {
         "schema": evidence.SCHEMA,
@@ -132,14 +136,14 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         | {
             "dimensions": int(encoded["query"].vectors.shape[1]),
             "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], "document"),
+            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
             "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
-        **evidence.scores(ranked.ranks, ranked.pools, task.measures),
-        **evidence.biases(ranked),
+        **tables,
         "pools": ranked.pools.to_dict("records"),
+        "kept": {"every": step, "topics": len(ranked.ranks["topic"].unique())},
         "ties": round(ranked.ties, 6),
         "cost": _cost(encoded, ranked_in, start),
         "environment": _environment(),
@@ -149,8 +153,8 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     return evidence.write(folder, card.label, says, ranked)
 
 
-def _scorer(queries: scoring.Floats, documents: scoring.Floats) -> Callable[[Sequence[int]], scoring.Scorer]:
-    return lambda order: scoring.dot_product(queries, documents[np.asarray(order)])
+def _scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
+    return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 
 def _task(task: Task, data_hash: str) -> dict[str, Any]:

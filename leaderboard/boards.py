@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark import averages, evidence, statistics
+from benchmark import averages, evidence, statistics, summary
 from benchmark.evidence import Json, Result
 from benchmark.measures import evaluate, parse
 from tasks import card
@@ -220,7 +220,7 @@ def reported(task: Json, measure: str) -> list[Row]:
             given = values.set_index("query_lang")["value"].sort_index()
             if list(given.index) not in (["*"], whole):
                 continue
-            mean = round(float(given.mean()), evidence.DIGITS)
+            mean = round(float(given.mean()), summary.DIGITS)
             if name == "rank_distance":
                 bias[name] = mean
                 continue

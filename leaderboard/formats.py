@@ -15,7 +15,7 @@ import pandas as pd
 from rich.table import Table as Grid
 from rich.text import Text
 
-from benchmark.evidence import DIGITS
+from benchmark.summary import DIGITS
 from leaderboard.tables import Table
 
 STYLES = {

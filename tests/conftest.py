@@ -10,6 +10,8 @@ from rich.console import Console
 from benchmark import cli
 from benchmark.progress import Progress
 
+WORDS = ["what", "is", "the", "capital", "of", "kenya", "nairobi", "query", "passage", ":", "a", "city"]
+
 
 @pytest.fixture(scope="session")
 def mirror() -> str:
@@ -61,6 +63,41 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         return Ran(int(stopped.value.code or 0), out, err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real, tiny, untrained sentence-transformers checkpoint with prompts as e5 has them."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny") / "tiny-model"
+    vocabulary = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=12,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32, pad_token_id=0,
+    )  # fmt: skip
+    plain = folder.with_name("plain")
+    BertModel(config).save_pretrained(plain)
+    fast.save_pretrained(plain)
+    transformer = Transformer(str(plain), max_seq_length=12)
+    modules = [transformer, Pooling(16, pooling_mode="mean"), Normalize()]
+    model = SentenceTransformer(modules=modules, prompts={"query": "query: ", "passage": "passage: "}, device="cpu")
+    model.save(str(folder), create_model_card=False)
+    return folder
 
 
 class Ran:

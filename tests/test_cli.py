@@ -20,7 +20,6 @@ import benchmark
 from benchmark import encoders, evidence
 from benchmark.encoders.random import Random
 from tests.conftest import Ran
-from tests.test_encoders import made  # noqa: F401 - a fixture
 
 Bench = Callable[..., Ran]
 ROOT = Path(__file__).parent.parent
@@ -97,7 +96,7 @@ def test_what_changes_makes_a_new_result_and_loses_none(bench: Bench, results: P
     assert len(list(folder.parent.iterdir())) == 2
 
 
-def test_prompts_and_dtype_are_part_of_the_key(bench: Bench, results: Path, made: Path) -> None:  # noqa: F811
+def test_prompts_and_dtype_are_part_of_the_key(bench: Bench, results: Path, made: Path) -> None:
     common = ("run", "--model", made, "--task", "demo", "--languages", "en")
     keys = set()
     for options in ((), ("--query-prompt", "passage"), ("--dtype", "bfloat16")):

@@ -103,15 +103,14 @@ def test_macro_and_micro_are_what_they_are_called() -> None:
         documents=9,
     )  # fmt: skip
     measures = [parse("RR")]
-    pools = pd.DataFrame({"pool": ["en", "sw", "*"], "documents": [5, 4, 9]})
     values = evaluate(found, measures)
-    directed = averages.directions(values, pools, measures)
+    directed = averages.directions(averages.sums(values, measures), measures)
     rows = {(row.setting, row.query_lang, row.pool): (row.queries, row.RR) for row in directed.itertuples()}
     assert rows == {
         ("mono", "en", "en"): (2, 0.75), ("mono", "sw", "sw"): (1, 0.25), ("cross", "en", "sw"): (1, 1.0),
         ("multi", "en", "*"): (2, 0.75), ("multi", "sw", "*"): (1, pytest.approx(0.2)),
     }  # fmt: skip
-    means = averages.averages(directed, values, measures).set_index(["setting", "average"])
+    means = averages.averages(directed, averages.shapes(values), measures).set_index(["setting", "average"])
     assert means.loc[("mono", "macro"), "RR"] == pytest.approx(0.5)
     assert means.loc[("mono", "micro"), "RR"] == pytest.approx((1 + 0.5 + 0.25) / 3)
     assert means.loc[("cross", "macro"), "directions"] == 1

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from benchmark import averages, bias, evidence
+from benchmark import averages, bias, evidence, summary
 from benchmark.evidence import Result
 from benchmark.measures import parse
 from benchmark.vectors import normalise
@@ -97,7 +97,7 @@ def made(
         "main_measure": "AP",
         "pools": ranking.pools.to_dict("records"),
     }
-    says |= evidence.scores(ranking.ranks, ranking.pools, [parse("AP"), parse("R@1")]) | evidence.biases(ranking)
+    says |= summary.tables([ranking], [parse("AP"), parse("R@1")])
     return Result(folder, says)
 
 

@@ -19,9 +19,9 @@ relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[Healt
 def ranked(collection: Collection, left: Floats, right: Floats, kinds: set[str] = EVERY, **how: object) -> Ranking:
     return ranking.rank(
         collection,
-        lambda order: scoring.dot_product(left, right[np.array(order)]),
+        lambda rows, order: scoring.dot_product(left[rows], right[order]),
         kinds,
-        **how,  # type: ignore[arg-type]
+        **how,
     )
 
 

@@ -103,7 +103,7 @@ def test_ranks_are_identical_for_all_blocks_and_threads(
     monkeypatch.setattr(ranking, "BLOCK", 1 << 30)
     found = ranking.rank(
         task.collection,
-        lambda order: scoring.dot_product(left, right[np.array(order)]),
+        lambda rows, order: scoring.dot_product(left[rows], right[order]),
         task.settings,
         rows=rows,
         threads=threads,

@@ -51,7 +51,8 @@ def test_the_matrix_says_what_the_evidence_says(made: evidence.Result, bench: Be
     ran = bench("report", RESULT, "--format", "csv", "--setting", "cross", "--measure", "nDCG@5")
     rows = pd.read_csv(io.StringIO(ran.out))
     values = measures.evaluate(made.ranks(), [measures.parse("nDCG@5")])
-    directed = averages.directions(values, made.pools(), [measures.parse("nDCG@5")])
+    parsed = [measures.parse("nDCG@5")]
+    directed = averages.directions(averages.sums(values, parsed), parsed)
     cross = directed[directed["setting"] == "cross"].set_index(["query_lang", "pool"])["nDCG@5"]
     found = rows.set_index(["query_language", "document_languages"])["nDCG@5"]
     assert len(found) == len(cross) == 156

@@ -1,0 +1,162 @@
+"""Rankings in, some queries after others; the tables of the evidence out, and the ranks that are kept.
+
+Each ranking is measured, summed up and let go, so memory does not grow with the number of directions: FLORES-200 has 84
+million ranks. Where they would be too many to keep, those of every second, third, ... topic are kept; the tables are of
+all topics in any case.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmark import averages, bias, consistency, exposure
+from benchmark.exposure import Lists
+from benchmark.measures import Measure, evaluate
+from benchmark.ranking import ALL, Ranking
+from tasks.collection import Collection
+
+DIGITS = 8
+KEPT = 3_000_000  # answers whose ranks are kept at most
+Json = dict[str, Any]
+
+
+def every(collection: Collection) -> int:
+    """Return of how many topics one is kept: 1, or more where a collection has too many answers to its queries."""
+    relevant = collection.judgements.loc[collection.judgements["relevance"] > 0, "topic"].value_counts()
+    return -(-int(collection.queries["topic"].map(relevant).sum()) // KEPT)
+
+
+def kept(rankings: Iterable[Ranking], step: int, found: list[Ranking]) -> Iterator[Ranking]:
+    """Pass rankings on, and put what is kept of each (every `step`-th topic) into `found`."""
+    for ranking in rankings:
+        if step == 1:
+            found.append(ranking)
+        else:
+            ranks = ranking.ranks[ranking.ranks["topic"].cat.codes % step == 0]
+            top = ranking.top[ranking.top["query_id"].isin(ranks["query_id"].unique())]
+            found.append(Ranking(ranks, ranking.pools, top, ranking.answers, ranking.tied))
+        yield ranking
+
+
+def tables(rankings: Iterable[Ranking], measures: Sequence[Measure], *, with_top: bool = True) -> Json:
+    """Return the tables of `evidence.json` that follow from rankings of different queries of one collection.
+
+    Without the top k (`with_top` False) those that need it are left out: bias, language share, consistency.
+    """
+    names = [str(measure) for measure in measures]
+    summed, shaped, strong, biased, shared, shown = [], [], [], [], [], []
+    pools: list[pd.DataFrame] = []
+    for ranking in rankings:
+        values = evaluate(ranking.ranks, measures)
+        summed.append(averages.sums(values, measures))
+        shaped.append(averages.shapes(values))
+        pools.append(ranking.pools)
+        pool = ranking.ranks[ranking.ranks["pool"] == ALL]
+        if pool.empty:
+            continue
+        strong.append(averages.sums(evaluate(bias.strong(pool), measures), measures))
+        if with_top:
+            by_query, share, lists = _bias(pool, ranking)
+            biased.append(by_query)
+            shared.append(share)
+            shown.append(lists)
+    if not any(map(len, summed)):
+        return {"directions": []}
+    directed = averages.directions(pd.concat(summed), measures)
+    means = averages.averages(directed, pd.concat(shaped), measures)
+    spoken = _languages(pools[0]) if len(pools) == 1 else sorted({lang for pool in pools for lang in _languages(pool)})
+    found: Json = {
+        "directions": [
+            {
+                "setting": row["setting"],
+                "query_language": row["query_lang"],
+                "document_languages": spoken if row["pool"] == ALL else row["pool"].split("+"),
+                "n": row["queries"],
+                "documents": row["documents"],
+                "measures": _rounded(row, names),
+            }
+            for row in directed.to_dict("records")
+        ],
+        "averages": [
+            {
+                "setting": row["setting"],
+                "average": row["average"],
+                "directions": row["directions"],
+                "n": row["queries"],
+                "measures": _rounded(row, names),
+            }
+            for row in means.to_dict("records")
+        ],
+        "strong": [
+            {
+                "query_language": row["query_lang"],
+                "document_language": row["pool"],
+                "n": row["queries"],
+                "measures": _rounded(row, names),
+            }
+            for row in _strong(strong, measures)
+        ],
+    }
+    return found | _biases(biased, shared, shown, spoken) if with_top else found
+
+
+def _strong(summed: Sequence[pd.DataFrame], measures: Sequence[Measure]) -> list[dict[Any, Any]]:
+    if not summed:
+        return []
+    directed = averages.directions(pd.concat(summed), measures)
+    return directed.sort_values(["query_lang", "pool"]).to_dict("records")
+
+
+def _bias(pool: pd.DataFrame, ranking: Ranking) -> tuple[pd.DataFrame, pd.DataFrame, Lists]:
+    """Return the bias measures by query, the language share summed over queries, and the top k as tables."""
+    size = dict(zip(ranking.pools["pool"], ranking.pools["documents"], strict=True))
+    values = bias.by_query(pool)
+    spoken = _languages(ranking.pools)
+    shown = exposure.lists(ranking.top, values["query_id"], spoken)
+    sizes = pd.Series({lang: size[lang] for lang in spoken})
+    exposed, share = exposure.by_query(shown, values[["query_id", "query_lang"]], pool, sizes)
+    return values.assign(**exposed[list(exposure.MEASURES)]), share, shown
+
+
+def _biases(
+    biased: Sequence[pd.DataFrame], shared: Sequence[pd.DataFrame], shown: Sequence[Lists], spoken: Sequence[str]
+) -> Json:
+    if not biased:
+        return {"bias": [], "language_share": [], "consistency": []}
+    values = pd.concat(biased).astype({"query_lang": "str", "topic": "str"})
+    rows = averages.bias_rows(values)
+    share = pd.concat(shared).groupby(["k", "query_lang"]).sum().reset_index()
+    agreed = consistency.by_pair(exposure.joined(shown), values)
+    return {
+        "bias": [
+            {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
+            for row in rows.to_dict("records")
+        ],
+        "language_share": [
+            {"query_language": row["query_lang"], "k": row["k"], "n": row["queries"]}
+            | {"shares": _rounded({lang: row.get(lang, 0.0) / row["queries"] for lang in spoken}, spoken)}
+            for row in share.fillna(0.0).to_dict("records")
+        ],
+        "consistency": [
+            {"query_languages": [row["first"], row["second"]], "n": row["topics"]}
+            | {"measures": _rounded(row, list(consistency.MEASURES))}
+            for row in agreed.to_dict("records")
+        ],
+    }
+
+
+def _languages(pools: pd.DataFrame) -> list[str]:
+    return [pool for pool in pools["pool"] if pool != ALL and "+" not in pool]
+
+
+def _rounded(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, float | int | None]:
+    """Round to what is the same on every machine, and to no negative zero; a hole is null."""
+    return {
+        name: None
+        if pd.isna(row[name])
+        else row[name]
+        if isinstance(row[name], int)
+        else round(row[name], DIGITS) + 0.0
+        for name in names
+    }
