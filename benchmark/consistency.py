@@ -111,11 +111,11 @@ def _spearman(first: NDArray[np.float32], second: NDArray[np.float32], counted: 
 
 
 def _centred_ranks(values: NDArray[np.float32], counted: NDArray[np.bool_]) -> Floats:
-    """Return each value's rank among those counted in its row, less their mean; 0 for the others."""
-    both = counted[:, :, None] & counted[:, None, :]
-    below = (values[:, None, :] < values[:, :, None]) & both
-    equal = (values[:, None, :] == values[:, :, None]) & both
-    rank = below.sum(axis=2) + (equal.sum(axis=2) + 1) / 2
-    middle = (counted.sum(axis=1, keepdims=True) + 1) / 2
-    found: Floats = np.where(counted, rank - middle, 0)
-    return found
+    """Return each value's rank among those counted in its row, less their mean; 0 for the others.
+
+    That is half of how many values are below it less how many are above.
+    """
+    finite = np.maximum(values, np.finfo(np.float32).min)
+    sign = np.sign(finite[:, :, None] - finite[:, None, :])
+    found: Floats = (sign @ counted[:, :, None].astype(np.float32))[:, :, 0].astype(np.float64) / 2
+    return np.where(counted, found, 0)

@@ -151,7 +151,11 @@ def _count_part(
         at = place[row[those]]
         last = _search(head.ordered, at, np.nextafter(high[those], np.float32(np.inf)))
         above[those] = head.ordered.shape[1] - last
-        near[those] = last - _search(head.ordered, at, low[those]) - own[those]  # it stands within its own margin
+        # What is near stands just below `last`, where the pair itself stands too: most have nothing there.
+        before = np.maximum(last - 1 - own[those], 0)
+        close = np.flatnonzero((head.ordered[at, before] >= low[those]) & (last - 1 - own[those] >= 0))
+        some = those[close]
+        near[some] = last[close] - _search(head.ordered, at[close], low[some]) - own[some]
     if margin and int(near.sum()) > estimate.size // 4:
         return None
     counted.above[:] += above

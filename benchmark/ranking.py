@@ -30,7 +30,7 @@ ALL = "*"
 TOP = 100
 ROWS = 512  # queries in a block: enough for the full speed of a matrix product
 BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and at most as much sorted
-TOGETHER = 2_000_000  # answers ranked before they are handed on: some 200 MiB
+TOGETHER = 500_000  # answers ranked before they are handed on: some 200 MiB with all that is computed of them
 PART_COLUMN = "part"
 Scorers = Callable[[Index | slice, Index], Scorer]
 
