@@ -73,6 +73,13 @@ class TaskCard:
         return f"{self.name}@{self.variant}" if self.variant else self.name
 
     @property
+    def languages(self) -> list[str]:
+        """The languages that the card knows of, sorted: those of its files, or of its options."""
+        said = self.options.get("languages", {})
+        said = said.values() if isinstance(said, dict) else said
+        return sorted({file.language for file in self.files if file.language} | set(said))
+
+    @property
     def hash(self) -> str:
         """SHA-256 (hex) of everything in the card that a number depends on."""
         says = {
@@ -180,10 +187,39 @@ def find(label: str) -> TaskCard:
     return replace(card, variant=variant, **changes)
 
 
+def own_suite(path: Path) -> list[str]:
+    """Return the labels of a suite of one's own: `tasks = [...]` in a TOML file, folders relative to it."""
+    try:
+        says = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise UserError(f"The suite {path} cannot be read: {error.strerror}.") from error
+    if "reader" in says:
+        raise UserError(f"{path} is a card, not a suite; name its folder {path.parent} instead.")
+    labels = says.get("tasks")
+    if says.keys() != {"tasks"} or not labels or not isinstance(labels, list) or {type(x) for x in labels} != {str}:
+        raise UserError(f'{path} is not a suite: it must hold one list, tasks = ["xquad-r", "./rivers"].')
+    found: list[str] = []
+    for label in labels:
+        try:
+            if label in suites():
+                found += suites()[label]
+                continue
+            if (path.parent / label).is_dir() or "/" in label:
+                label = f"{path.parent / label}/"
+            find(label)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        found.append(label)
+    return found
+
+
 def resolve(labels: list[str]) -> list[TaskCard]:
-    """Return the cards for task labels, suites taken apart, each task once, in the order given."""
+    """Return the cards for task labels, suites (also `suite.toml`) taken apart, each task once, in the order given."""
+    expanded: list[str] = []
     for label in labels:
         if (name := label.partition("@")[0]) != label and name in suites():
             raise UserError(f"{name} is a suite and has no variants; name its tasks: {', '.join(suites()[name])}.")
-    expanded = [task for label in labels for task in suites().get(label, (label,))]
+        expanded += own_suite(Path(label)) if label.endswith(".toml") else suites().get(label, (label,))
     return [find(label) for label in dict.fromkeys(expanded)]

@@ -10,16 +10,18 @@ judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not r
 ==========  =======================================================================
 """
 
-import csv
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from tasks import languages
-from tasks.errors import UserError, nearest
+from tasks import languages, lines
+from tasks.errors import InvalidCollectionError, UserError, nearest
 
 COLUMNS = {
     "documents": ("doc_id", "lang", "text"),
@@ -82,7 +84,7 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
     if not problems:
         problems = list(_problems(**tables))
     if problems:
-        raise UserError(f"{where} is not a valid collection: {'; '.join(problems)}.")
+        raise InvalidCollectionError(where, problems)
     tables["judgements"] = tables["judgements"].assign(relevance=_relevance(judgements).astype("int32"))
     return Collection(**{table: frame.reset_index(drop=True) for table, frame in tables.items()})
 
@@ -117,7 +119,7 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
                 languages.check(str(tag))
             except UserError as error:
                 yield f"{table} {first(frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
-    if (unknown := judgements.loc[~judgements["doc_id"].isin(documents["doc_id"]), "doc_id"]).size:
+    if (unknown := judgements.loc[~_among(judgements["doc_id"], documents["doc_id"]), "doc_id"]).size:
         yield f"a judgement names document {first(unknown)}, which does not exist"
     if (twice := judgements.loc[judgements.duplicated(["topic", "doc_id"]), "topic"]).size:
         yield f"topic {first(twice)} judges a document twice"
@@ -125,7 +127,7 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
     if (bad := judgements.loc[~relevance.between(0, 2**31 - 1) | (relevance % 1 != 0), "topic"]).size:
         yield f"topic {first(bad)} has a relevance that is not an integer >= 0"
     answered = judgements.loc[relevance > 0, "topic"]
-    if (missing := queries.loc[~queries["topic"].isin(answered), "topic"].drop_duplicates()).size:
+    if (missing := queries.loc[~_among(queries["topic"], answered), "topic"].drop_duplicates()).size:
         yield f"topic {first(missing)} has no relevant document"
 
 
@@ -142,9 +144,9 @@ def limit(
     if document_languages is not None:
         known = _known(document_languages, collection.document_languages, "documents")
         documents = documents[documents["lang"].isin(known)]
-        judgements = judgements[judgements["doc_id"].isin(documents["doc_id"])]
+        judgements = judgements[_among(judgements["doc_id"], documents["doc_id"])]
     answered = judgements.loc[judgements["relevance"] > 0, "topic"]
-    queries = queries[queries["topic"].isin(answered)]
+    queries = queries[_among(queries["topic"], answered)]
     if queries.empty:
         raise UserError("No query has an answer in the chosen languages; choose others or leave the limit out.")
     return replace(
@@ -157,14 +159,33 @@ def limit(
 
 def possible_settings(collection: Collection) -> set[str]:
     """Return the settings (mono, cross, multi, pair) in which some query has an answer."""
-    answers = collection.judgements[collection.judgements["relevance"] > 0]
-    spoken = answers.merge(collection.documents[["doc_id", "lang"]], on="doc_id")[["topic", "lang"]].drop_duplicates()
-    asked = collection.queries[["topic", "lang"]].drop_duplicates().merge(spoken, on="topic")
-    own = asked["lang_x"] == asked["lang_y"]
-    languages_of_documents = collection.document_languages
-    paired = asked["lang_x"].isin(languages_of_documents) & (len(languages_of_documents) > 1)
-    found = {"mono": own.any(), "cross": (~own).any(), "multi": len(asked) > 0, "pair": paired.any()}
+    searched = collection.document_languages
+    tags = sorted({*searched, *collection.query_languages})
+    relevant = collection.judgements[collection.judgements["relevance"] > 0]
+    topics = pd.Index(collection.queries["topic"].to_numpy(object)).unique()
+    place = pd.Index(collection.documents["doc_id"].to_numpy(object)).get_indexer(relevant["doc_id"].to_numpy(object))
+    of_document = pd.Index(tags).get_indexer(pd.Index(collection.documents["lang"]))
+    asked, answered = (np.zeros((len(topics), len(tags)), dtype=bool) for _ in range(2))
+    asked[topics.get_indexer(collection.queries["topic"].to_numpy(object)),
+          pd.Index(tags).get_indexer(pd.Index(collection.queries["lang"]))] = True  # fmt: skip
+    row = topics.get_indexer(relevant["topic"].to_numpy(object))
+    answered[row[row >= 0], of_document[place[row >= 0]]] = True
+    own = (asked & answered).sum(axis=1)
+    told = answered.any(axis=1)
+    native = asked[:, [tag in searched for tag in tags]].any(axis=1)
+    found = {
+        "mono": own.any(),
+        "cross": (asked.sum(axis=1) * answered.sum(axis=1) > own).any(),
+        "multi": told.any(),
+        "pair": len(searched) > 1 and (native & told).any(),
+    }
     return {setting for setting, there in found.items() if there}
+
+
+def _among(values: "pd.Series[str]", known: "pd.Series[str]") -> NDArray[np.bool_]:
+    """Return which values are known; on arrays of objects, where pandas does not look at them one by one."""
+    found: NDArray[np.bool_] = pd.Index(values.to_numpy(object)).isin(known.to_numpy(object))
+    return found
 
 
 def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:
@@ -200,6 +221,10 @@ def _table(folder: Path, table: str) -> pd.DataFrame:
             return pd.read_parquet(path)
         if path.suffix == ".jsonl":
             return pd.read_json(path, lines=True, encoding="utf-8", dtype=False)
-        return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding="utf-8")
+        found = lines.rows(path)
+        _, columns = next(found, ("", []))
+        return pd.DataFrame([cells for _, cells in found], columns=columns, dtype="str")
     except (ValueError, OSError) as error:
+        if path.suffix == ".jsonl":  # name the line, which pandas does not
+            deque(lines.records(path), maxlen=0)
         raise UserError(f"{path} cannot be read as {path.suffix[1:].upper()}: {str(error).splitlines()[0]}.") from error

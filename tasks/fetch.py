@@ -70,6 +70,10 @@ def fetch(
     Raises UserError (one sentence) for a wrong hash or size, no space, no network, or a file that is missing offline.
     `progress` is told the number of bytes brought, as they come.
     """
+    if "hub" in card.options:
+        from tasks import hub  # which looks for the cache here
+
+        hub.bring(card, offline)
     return {file: _one(file, mirror, offline, progress) for file in card.files}
 
 

@@ -152,7 +152,14 @@ def test_a_task_of_ones_own_is_a_folder(bench: Bench, results: Path, tmp_path: P
 
 def test_the_catalogue(bench: Bench, results: Path) -> None:
     ran = bench("tasks")
-    for part in ("xquad-r", "mlqa-r", "xquad-p", "demo", "CC BY-NC 4.0", "suite core: xquad-r, mlqa-r"):
+    for part in (
+        "xquad-r",
+        "mlqa-r",
+        "xquad-p",
+        "demo",
+        "CC BY-NC 4.0",
+        "suite core: xquad-r, mlqa-r, mkqa-q@answered, flores-200@low-resource",
+    ):
         assert part in ran.out
     assert {json.loads(line)["task"] for line in bench("tasks", "--json").out.splitlines()} >= {"demo", "xquad-r"}
 

@@ -62,9 +62,12 @@ def test_tables_do_not_depend_on_how_many_queries_come_together(
         one, other = getattr(joined, name), getattr(whole[0], name)
         text = {column: "str" for column in one if isinstance(one[column].dtype, pd.CategoricalDtype)}
         key = [column for column in ("query_id", "doc_id", "pool") if column in one]
-        pd.testing.assert_frame_equal(
-            *(frame.astype(text).sort_values(key).reset_index(drop=True) for frame in (one, other)), check_dtype=False
-        )
+        left_frame, right_frame = (frame.astype(text).sort_values(key).reset_index(drop=True) for frame in (one, other))
+        pd.testing.assert_frame_equal(left_frame, right_frame, check_dtype=False, atol=1e-6)
+
+
+def padded(vectors: Floats, width: int) -> Floats:
+    return np.pad(vectors, ((0, 0), (0, width - vectors.shape[1])))
 
 
 @relaxed
@@ -84,10 +87,8 @@ def test_a_query_searches_its_own_part(
             frames.append(frame if table == "judgements" else frame.assign(part=part))
     both = Collection(**{name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()})
     width = max(left.shape[1] for _, left, _ in problems_.values())
-    left, right = (
-        np.concatenate([np.pad(p[side], ((0, 0), (0, width - p[side].shape[1]))) for p in problems_.values()])  # type: ignore[call-overload]
-        for side in (1, 2)
-    )
+    left, right = (np.concatenate([padded(problem[1], width) for problem in problems_.values()]),
+                   np.concatenate([padded(problem[2], width) for problem in problems_.values()]))  # fmt: skip
     found = ranking.rank(both, lambda asked, order: scoring.dot_product(left[asked], right[order]), EVERY)
     expected = []
     for part, (collection, one, other) in problems_.items():
@@ -128,7 +129,7 @@ def test_ranks_of_some_topics_are_kept_and_tables_are_of_all(
 
 
 def test_texts_of_one_kind_are_encoded_as_queries(
-    bench: Bench, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, made: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     task = tmp_path / "twins"

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
 
 from tasks import card, collection, fetch, languages, readers
 from tasks.card import TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
+from tests.strategies import problems
 
 XQUAD = {"ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852, "tr": 1167,
          "vi": 1209, "zh": 1196}  # fmt: skip
@@ -353,3 +355,20 @@ def test_languages_are_grouped_by_facts() -> None:
     assert [languages.script(tag) for tag in ("prs", "acm", "ace-Arab", "ace", "zh-Hant", "am", "mey")] == [
         "Arab", "Arab", "Arab", "Latn", "Hant", "Ethi", "Arab",
     ]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(problems())
+def test_possible_settings_are_those_in_which_a_query_has_an_answer(problem: tuple[Collection, object, object]) -> None:
+    texts = problem[0]
+    documents = texts.documents.set_index("doc_id")["lang"]
+    searched = texts.document_languages
+    expected = set()
+    for query in texts.queries.itertuples():
+        judged = texts.judgements[texts.judgements["topic"] == query.topic]
+        spoken = {documents[doc_id] for doc_id in judged.loc[judged["relevance"] > 0, "doc_id"]}
+        expected |= {"mono"} if query.lang in spoken else set()
+        expected |= {"cross"} if spoken - {query.lang} else set()
+        expected |= {"multi"} if spoken else set()
+        expected |= {"pair"} if spoken and query.lang in searched and len(searched) > 1 else set()
+    assert collection.possible_settings(texts) == expected

@@ -1,0 +1,66 @@
+"""A text file in (plain or .gz); its lines and JSON records out, every fault named by file and line."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import UserError
+
+Record = tuple[str, dict[str, Any]]
+"""Where a record stands («file, line 3»), for errors, and its fields."""
+
+
+def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
+    """Yield (where, line) for each line of a file, without its end."""
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            for number, raw in enumerate(stream, 1):
+                line = raw.decode(encoding)
+                yield f"{path}, line {number}", (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {number}: this is not {encoding.upper()}; save the file as UTF-8.") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}, line {number + 1}: the gzip file is damaged or cut off; bring it again.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def records(path: Path, encoding: str = "utf-8") -> Iterator[Record]:
+    """Yield the records of a file of JSON objects, one a line; empty lines are passed over."""
+    for where, line in lines(path, encoding):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{where}: this is not JSON ({error}); write one object a line.") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{where}: this is not a JSON object; write one object a line.")
+        yield where, record
+
+
+def rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield (where, cells) for each line of a table with tabs between its columns, the header first."""
+    width = 0
+    for where, line in lines(path):
+        cells = line.split("\t")
+        width = width or len(cells)
+        if len(cells) == width:
+            yield where, cells
+        elif line.strip():
+            raise UserError(f"{where}: the number of columns is {len(cells)} here and {width} in the header.")
+
+
+def plain(path: Path) -> tuple[str, str]:
+    """Return a file's stem and ending without .gz: `topics.en.tsv.gz` gives («topics.en», «.tsv»)."""
+    inner = Path(path.stem) if path.suffix == ".gz" else Path(path.name)
+    return inner.stem, inner.suffix
+
+
+def beside(folder: Path, name: str) -> Path | None:
+    """Return `folder/name` or `folder/name.gz`, whichever is there."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)

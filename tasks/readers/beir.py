@@ -1,0 +1,68 @@
+"""A folder in BEIR layout, beside its card, in; Collection out.
+
+`corpus.jsonl` (`_id, title, text`), `queries.jsonl` (`_id, text`) and `qrels/<split>.tsv` (`query-id, corpus-id, score`
+under a header), each also as `.gz`. The language is that of the record (`lang` or `language`), of `options.language`,
+or of the subfolder: where the folder itself holds no corpus, every subfolder that does is one language.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import assembly, languages
+from tasks.assembly import Judgement, Part
+from tasks.card import File, TaskCard
+from tasks.collection import Collection
+from tasks.errors import UserError
+from tasks.lines import beside, records, rows
+
+HEADER = ("query-id", "corpus-id", "score")
+
+
+def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001 - every reader has this signature
+    """Read the folder that the card lies in, or `options.folder` below it."""
+    assembly.check_options(card, {"folder", "split"})
+    folder = card.folder / assembly.text_option(card, "folder")
+    if beside(folder, "corpus.jsonl"):
+        return assembly.assemble([_part(folder, "", card)], card)
+    inner = sorted(path.parent.name for path in folder.glob("*/corpus.jsonl*") if beside(path.parent, "corpus.jsonl"))
+    if not inner:
+        raise UserError(f"{folder} has no corpus.jsonl, nor a subfolder for each language that has one.")
+    tags = assembly.tags(card)
+    wanted = [name for name in inner if not tags or name in tags]
+    if absent := sorted(tags.keys() - set(inner)):
+        raise UserError(f"{folder} has no subfolder {absent[0]} with a corpus.jsonl, which options.languages names.")
+    return assembly.assemble([_part(folder / name, tags.get(name, name), card) for name in wanted], card)
+
+
+def _part(folder: Path, tag: str, card: TaskCard) -> Part:
+    if tag:
+        languages.check(tag)
+    paths = []
+    for name in ("corpus.jsonl", "queries.jsonl", f"qrels/{assembly.text_option(card, 'split', 'test')}.tsv"):
+        path = beside(folder, name)
+        if path is None:
+            there = ", ".join(sorted(path.name for path in (folder / "qrels").glob("*.tsv*")))
+            hint = f"; there is {there}, which options.split can name" if there and name.startswith("qrels") else ""
+            raise UserError(f"{folder} has no {name}{hint}.")
+        paths.append(path)
+    corpus, queries, qrels = paths
+    return Part(
+        tag,
+        assembly.table(records(corpus), "document", card, tag),
+        assembly.table(records(queries), "query", card, tag),
+        assembly.judgements(_qrels(qrels)),
+    )
+
+
+def _qrels(path: Path) -> Iterator[Judgement]:
+    found = rows(path)
+    where, columns = next(found, (f"{path}, line 1", []))
+    for name in HEADER:
+        if name not in columns:
+            raise UserError(
+                f"{where}: the header has no column «{name}»; it must be {', '.join(HEADER)}, tabs between."
+            )
+    places = [columns.index(name) for name in HEADER]
+    for where, cells in found:
+        query, document, relevance = (cells[place] for place in places)
+        yield where, query, document, relevance

@@ -1,0 +1,93 @@
+"""Line-aligned plain texts, one file per language, in; a Collection in which line i of every file is topic i, out.
+
+Each line is a query and, with the same id `<topic>/<language>`, a document; relevant to a topic are its documents in
+all languages. A card of such files says `symmetric = true` and `ignore_identical_ids = true`, so that no text finds
+itself.
+
+Lines end with LF or CRLF and nothing else (a U+2028 stays in its sentence); a byte order mark is no text, and white
+space around a line is none either. A line that is empty in one language is a wording that is missing there: the
+topic stays, in the other languages. The card's option `left_out` treats further lines so, which do not say what the
+other files say: `{ fr = [[425, 698]] }`, first and last, counted from 1.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks import collection
+from tasks import lines as text_lines
+from tasks.card import File, TaskCard
+from tasks.collection import Collection
+from tasks.errors import UserError
+
+
+def read(files: dict[File, Path], card: TaskCard) -> Collection:
+    """Read one plain text per language."""
+    texts: dict[str, list[str]] = {}
+    paths = list(files.values())
+    for file, path in files.items():
+        if not file.language or file.language in texts:
+            fault = f"a second file in «{file.language}»" if file.language else "a file without a language"
+            raise UserError(f"{card.label} has {fault}, {path}; parallel texts are one file per language.")
+        texts[file.language] = sentences(path)
+        same_length(paths[0], next(iter(texts.values())), path, texts[file.language])
+    if not texts:
+        raise UserError(f"{card.label} names no file; parallel texts are one file per language.")
+    count = len(next(iter(texts.values())))
+    _leave_out(texts, count, card)
+    width = max(4, len(str(count)))
+    wordings = pd.DataFrame(
+        {
+            "topic": pd.Series([f"{number:0{width}}" for number in range(1, count + 1)] * len(texts), dtype="str"),
+            "lang": pd.Series(np.repeat(list(texts), count), dtype="str"),
+            "text": pd.Series([line for found in texts.values() for line in found], dtype="str"),
+        }
+    )
+    wordings = wordings[wordings["text"] != ""]
+    return symmetric(wordings.assign(id=wordings["topic"] + "/" + wordings["lang"]), card)
+
+
+def sentences(path: Path) -> list[str]:
+    """Return the lines of a text, stripped. Raises UserError if it is not UTF-8 or says nothing."""
+    found = [line.strip() for _, line in text_lines.lines(path)]
+    if not any(found):
+        raise UserError(f"{path} is empty; it should hold one sentence on each line.")
+    return found
+
+
+def same_length(path: Path, found: list[str], other: Path, others: list[str]) -> None:
+    """Raise UserError, naming both files, unless they have equally many lines."""
+    if len(found) != len(others):
+        counts = f"{other} has {len(others):,} lines and {path} has {len(found):,}"
+        raise UserError(f"{counts}; in line-aligned files, line i of one is line i of the other.")
+
+
+def symmetric(wordings: pd.DataFrame, card: TaskCard) -> Collection:
+    """Build a Collection of wordings (`id, lang, text, topic`, facets) that are queries and documents at once."""
+    return collection.build(
+        wordings.rename(columns={"id": "doc_id"}).drop(columns="topic"),
+        wordings.rename(columns={"id": "query_id"}),
+        pd.DataFrame({"topic": wordings["topic"], "doc_id": wordings["id"], "relevance": 1}),
+        card.label,
+    )
+
+
+def _leave_out(texts: dict[str, list[str]], count: int, card: TaskCard) -> None:
+    """Empty the lines that the card leaves out; a variant may do without a language that is named there."""
+    for language, ranges in card.options.get("left_out", {}).items():
+        if language not in texts:
+            if card.variant:
+                continue
+            raise UserError(f"{card.label} leaves out lines in «{language}», in which it has no file.")
+        for lines in ranges:
+            try:
+                first, last = lines
+                good = 1 <= first <= last <= count
+            except (TypeError, ValueError):
+                good = False
+            if not good:
+                raise UserError(
+                    f"{card.label} leaves out lines {lines!r} in «{language}»; write [first, last], of {count:,} lines."
+                )
+            texts[language][first - 1 : last] = [""] * (last - first + 1)
