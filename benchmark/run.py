@@ -120,9 +120,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
         )
-        step = summary.every(task.collection)
+        steps = summary.every(task.collection)
         kept: list[ranking.Ranking] = []
-        tables = summary.tables(summary.kept(rankings, step, kept), task.measures)
+        tables = summary.tables(summary.kept(rankings, steps, kept), task.measures)
     ranked = ranking.join(kept)
     ranked_in = time.perf_counter() - before
     if not tables["directions"]:
@@ -143,7 +143,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "main_measure": str(task.measures[0]),
         **tables,
         "pools": ranked.pools.to_dict("records"),
-        "kept": {"every": step, "topics": len(ranked.ranks["topic"].unique())},
+        "kept": {"every": steps[0], "topics": len(ranked.ranks["topic"].unique()), "top_every": steps[1]},
         "ties": round(ranked.ties, 6),
         "cost": _cost(encoded, ranked_in, start),
         "environment": _environment(),

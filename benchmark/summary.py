@@ -13,29 +13,30 @@ import pandas as pd
 from benchmark import averages, bias, consistency, exposure
 from benchmark.exposure import Lists
 from benchmark.measures import Measure, evaluate
-from benchmark.ranking import ALL, Ranking
+from benchmark.ranking import ALL, TOP, Ranking
 from tasks.collection import Collection
 
 DIGITS = 8
 KEPT = 3_000_000  # answers whose ranks are kept at most
+LISTED = 3_000_000  # documents in the lists (top k) that are kept at most
 Json = dict[str, Any]
 
 
-def every(collection: Collection) -> int:
-    """Return of how many topics one is kept: 1, or more where a collection has too many answers to its queries."""
+def every(collection: Collection) -> tuple[int, int]:
+    """Return of how many topics one has its ranks kept, and its top k: 1, or more where they would be too many."""
     relevant = collection.judgements.loc[collection.judgements["relevance"] > 0, "topic"].value_counts()
-    return -(-int(collection.queries["topic"].map(relevant).sum()) // KEPT)
+    answers = int(collection.queries["topic"].map(relevant).sum())
+    listed = len(collection.queries) * min(TOP, len(collection.documents))
+    return max(1, -(-answers // KEPT)), max(1, -(-listed // LISTED))
 
 
-def kept(rankings: Iterable[Ranking], step: int, found: list[Ranking]) -> Iterator[Ranking]:
-    """Pass rankings on, and put what is kept of each (every `step`-th topic) into `found`."""
+def kept(rankings: Iterable[Ranking], steps: tuple[int, int], found: list[Ranking]) -> Iterator[Ranking]:
+    """Pass rankings on, and put what is kept of each (every n-th topic, as `every` says) into `found`."""
     for ranking in rankings:
-        if step == 1:
-            found.append(ranking)
-        else:
-            ranks = ranking.ranks[ranking.ranks["topic"].cat.codes % step == 0]
-            top = ranking.top[ranking.top["query_id"].isin(ranks["query_id"].unique())]
-            found.append(Ranking(ranks, ranking.pools, top, ranking.answers, ranking.tied))
+        topic = ranking.ranks["topic"].cat.codes
+        ranks, asked = (ranking.ranks if step == 1 else ranking.ranks[topic % step == 0] for step in steps)
+        top = ranking.top if steps[1] == 1 else ranking.top[ranking.top["query_id"].isin(asked["query_id"].unique())]
+        found.append(Ranking(ranks, ranking.pools, top, ranking.answers, ranking.tied))
         yield ranking
 
 

@@ -36,20 +36,20 @@ def main() -> None:
     product = bare(vectors)
     print(f"bare product: {product:.1f} s")
     before = time.perf_counter()
-    step, kept = summary.every(collection), []  # type: ignore[var-annotated]
+    steps, kept = summary.every(collection), []  # type: ignore[var-annotated]
     rankings = ranking.ranked(
         collection,
         lambda rows, order: scoring.dot_product(vectors[rows], vectors[order]),
         ["cross", "multi"],
         ignore_identical_ids=True,
     )
-    tables = summary.tables(summary.kept(rankings, step, kept), MEASURES)
+    tables = summary.tables(summary.kept(rankings, steps, kept), MEASURES)
     taken = time.perf_counter() - before
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{len(tables['directions']):,} directions ranked and measured: {taken:.1f} s, {taken / product:.2f} x product"
     )
-    print(f"peak memory: {peak:.2f} GiB; ranks of every {step}. topic kept")
+    print(f"peak memory: {peak:.2f} GiB; ranks of every {steps[0]}. topic kept")
     with tempfile.TemporaryDirectory() as folder:
         from benchmark.evidence import dumps
 
