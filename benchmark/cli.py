@@ -168,7 +168,7 @@ def tasks(context: typer.Context, as_json: AsJson = False) -> None:
         table.add_row(
             one.name,
             ", ".join(one.variants),
-            f"{len(one.languages) or 'embedded'}",
+            "many" if "mul" in one.languages else f"{len(one.languages) or 'embedded'}",
             "from the hub" if hub else f"{size / 1e6:.1f} MB" if size else "",
             "" if hub else "yes" if not missing else "no" if missing == size else "partly",
             one.licence,
