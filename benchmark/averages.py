@@ -116,6 +116,11 @@ def bias_rows(by_query: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, pd.DataFrame([macro, micro])], ignore_index=True)
 
 
+def by_language(directed: pd.DataFrame, measure: str) -> pd.Series:
+    """Return the mean of each setting and query language, over the pools: index `setting, query_lang`."""
+    return directed.groupby(["setting", "query_lang"], sort=False)[measure].mean()
+
+
 def spread(directed: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return how far the query languages lie apart in each setting.
 
@@ -126,7 +131,7 @@ def spread(directed: pd.DataFrame, measure: str) -> pd.DataFrame:
         in alphabetical order where several are equal), best minus worst value, and the standard deviation over the
         languages (divided by their number). Lower range and deviation are more even.
     """
-    values = directed.groupby(["setting", "query_lang"], sort=False)[measure].mean()
+    values = by_language(directed, measure)
     rows = []
     for setting, part in values.groupby("setting", sort=False):
         by_lang = part.droplevel("setting").sort_index()
@@ -152,7 +157,7 @@ def by_group(directed: pd.DataFrame, measure: str, group: Callable[[str], str]) 
     Returns:
         `group, languages` and a column for each setting; a language counts once, whatever its number of directions.
     """
-    values = directed.groupby(["setting", "query_lang"], sort=False)[measure].mean().unstack("setting")  # noqa: PD010
+    values = by_language(directed, measure).unstack("setting")  # noqa: PD010
     values = values[[setting for setting in SETTINGS if setting in values.columns]]
     grouped = values.groupby([group(tag) for tag in values.index])
     means = grouped.mean().rename_axis("group")

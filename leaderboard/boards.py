@@ -169,7 +169,7 @@ def _row(name: str, result: Result, measure: str, rank: int | None) -> Row:
     scores = {row["setting"]: dict(row["measures"]) for row in says["averages"] if row["average"] == "macro"}
     bias: Json = next((row for row in says["bias"] if row["query_language"] == "macro"), {})
     directed = evidence.directions(says)
-    by_lang = directed.groupby(["setting", "query_lang"])[measure].mean()
+    by_lang = averages.by_language(directed, measure)
     worst = {}
     for setting in scores:
         values = by_lang[setting].sort_index()

@@ -277,7 +277,7 @@ def rows(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Table:
     """Return one row for each language: what it finds in each setting, and how well its documents are found."""
     task = says["task"]
     tags = sorted({*task["query_languages"], *task["document_languages"]})
-    asked = directed.groupby(["setting", "query_lang"])[measure].mean()
+    asked = averages.by_language(directed, measure)
     found = directed[directed["setting"] == "cross"].groupby("pool")[measure].mean()
     cells = pd.DataFrame(
         {
