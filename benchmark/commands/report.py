@@ -1,0 +1,84 @@
+"""`bench report` and `bench leaderboard`: results in; tables, plots and pages out."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.common import json_text, show, summary
+from tasks.errors import UserError
+
+
+def report(
+    result: Annotated[
+        list[Path],
+        typer.Argument(help="Folder of a result, such as results/muse/demo; several for plots side by side."),
+    ],
+    measure: Annotated[
+        str | None,
+        typer.Option(help="What the tables show; computed from the ranks if need be. Default: the main one."),
+    ] = None,
+    setting: Annotated[
+        str | None, typer.Option(help="Only mono, cross, multi, pair, or strong (alignment). Default: all tables.")
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="terminal, md, latex, csv (every direction, one row each) or json.")
+    ] = "terminal",
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the plots into this folder, SVG and PNG, the results side by side.")
+    ] = None,
+) -> None:
+    """Show the tables of a result, and draw its plots, from its evidence alone."""
+    from benchmark import evidence
+    from benchmark.measures import parse
+    from leaderboard import formats, tables
+    from tasks.card import SETTINGS
+    from tasks.errors import nearest
+
+    known = ["terminal", *formats.TEXTS, "csv", "json"]
+    if form not in known:
+        raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
+    kinds = [*SETTINGS, tables.STRONG]
+    if setting is not None and setting not in kinds:
+        raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
+    name = str(parse(measure)) if measure else None
+    found = [evidence.read(folder) for folder in result]
+    if plots is not None and len({(evidence.label(one.says), one.says["task"]["data_hash"]) for one in found}) > 1:
+        raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
+    if name:
+        found = [evidence.measured(one, name) for one in found]
+    for one in found:
+        if form == "json":
+            print(json_text(summary(one, setting)))
+        elif form == "terminal":
+            show(one, tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name))
+        elif form == "csv":
+            rows = formats.comma_separated(tables.every_direction(one.says, setting))
+            print(rows if one is found[0] else rows.partition("\n")[2], end="")
+        else:
+            parts = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
+            print("\n".join(formats.TEXTS[form](part) for part in parts), end="")
+    if plots is not None:
+        from leaderboard import plots as drawing
+
+        for path in drawing.write(found, plots, evidence.label(found[0].says), measure=name):
+            print(path, file=sys.stderr)
+
+
+def leaderboard(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("results"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if what is there is not what would be written.")
+    ] = False,
+) -> None:
+    """Write README.md, a page for each task, plots and index.html from all results in a folder."""
+    from leaderboard import publish
+
+    if check:
+        stale = publish.stale(results)
+        for path in stale:
+            print(f"stale: {path}")
+        raise typer.Exit(1 if stale else 0)
+    for path in publish.write(results):
+        print(path)
