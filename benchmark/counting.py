@@ -48,29 +48,60 @@ class Pairs:
     document: Index
     score: Floats
     """Exact."""
-    needed: NDArray[np.bool_]
-    """[pairs, languages]: in which languages to count on their own."""
+    asked: Index
+    """Where to count the documents of one language on their own: language x pairs + pair, ascending."""
+
+    def place(self, pair: Index, language: Index) -> Index:
+        """Return where (pair, language) stands in `asked`."""
+        found: Index = np.searchsorted(self.asked, language * len(self.row) + pair)
+        return found
+
+    def of_language(self, language: int) -> slice:
+        """Return where the pairs that ask for a language stand in `asked`."""
+        first, last = np.searchsorted(self.asked, [language * len(self.row), (language + 1) * len(self.row)])
+        return slice(int(first), int(last))
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What an estimate must be to stand above or beside the pairs of a block, whatever the part."""
+
+    margin: float
+    """How far an estimate may be from the exact score."""
+    low: Floats
+    """[pairs]: estimates from here up to `high` cannot be told from the pair's score."""
+    high: Floats
+    beyond: Floats
+    """[pairs]: the next number above `high`."""
+    lowest: Floats
+    """[queries]: the least `low` of a query."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """What is known of a block when all parts are done."""
+    """How many documents stand above each relevant one; adds up over parts."""
 
     above: Counts
     """[pairs]: documents above, in all languages."""
     above_in: Counts
-    """[pairs, languages]: documents above in one language, where it was needed."""
+    """[asked]: documents above in one language."""
     tied: NDArray[np.bool_]
     """[pairs]: whether another document has the same score."""
-    top_row: Index
-    top_rank: Counts
-    top_document: Index
-    top_score: Floats
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The first k documents of each query of a block, in order."""
+
+    row: Index
+    rank: Counts
+    document: Index
+    score: Floats
 
 
 def count(
     block: slice, scorer: Scorer, documents: Documents, pairs: Pairs, excluded: Index, k: int, scratch: Floats
-) -> Counted:
+) -> tuple[Counted, Listed]:
     """Count over all parts for the queries in `block`.
 
     Args:
@@ -85,26 +116,23 @@ def count(
     """
     counted = Counted(
         above=np.zeros(len(pairs.row), dtype=np.int32),
-        above_in=np.zeros(pairs.needed.shape, dtype=np.int32),
+        above_in=np.zeros(len(pairs.asked), dtype=np.int32),
         tied=np.zeros(len(pairs.row), dtype=bool),
-        top_row=np.zeros(0, dtype=np.intp),
-        top_rank=np.zeros(0, dtype=np.int32),
-        top_document=np.zeros(0, dtype=np.intp),
-        top_score=np.zeros(0, dtype=np.float32),
     )
     top = _Top(block.stop - block.start, k, scorer.error)
+    bounds = _around(pairs, scorer.error, block.stop - block.start)
     for part in documents.parts:
         shape = block.stop - block.start, part.stop - part.start
         estimate = scratch[: shape[0] * shape[1]].reshape(shape)
         scorer.block(block, part, out=estimate)
-        heads = _count_part(estimate, scorer.error, block, part, scorer, documents, pairs, excluded, counted, top)
+        heads = _count_part(estimate, bounds, block, part, scorer, documents, pairs, excluded, counted, top)
         if heads is None:  # too much is in doubt (a model whose scores are nearly all alike): score all exactly
             estimate[:] = scorer.exact(block, part)
-            heads = _count_part(estimate, 0.0, block, part, scorer, documents, pairs, excluded, counted, top)
+            sharp = _around(pairs, 0.0, block.stop - block.start)
+            heads = _count_part(estimate, sharp, block, part, scorer, documents, pairs, excluded, counted, top)
             assert heads is not None
         top.add(estimate, heads, part.start)
-    top_row, top_rank, top_document, top_score = top.best(documents.order, scorer, block.start)
-    return Counted(counted.above, counted.above_in, counted.tied, top_row, top_rank, top_document, top_score)
+    return counted, top.best(documents.order, scorer, block.start)
 
 
 @dataclass(frozen=True)
@@ -118,7 +146,7 @@ class _Head:
 
 def _count_part(
     estimate: Floats,
-    margin: float,
+    bounds: _Bounds,
     block: slice,
     part: slice,
     scorer: Scorer,
@@ -133,23 +161,21 @@ def _count_part(
     Returns None, with nothing added, when so much is in doubt that it is cheaper to score the whole part exactly.
     """
     row, width = pairs.row, estimate.shape[1]
+    margin, low, high = bounds.margin, bounds.low, bounds.high
     gone = np.flatnonzero((excluded >= part.start) & (excluded < part.stop))
     estimate[gone, excluded[gone] - part.start] = -np.inf
     column = pairs.document - part.start
     own = (column >= 0) & (column < width)
     if margin and own.any() and np.abs(estimate[row[own], column[own]] - pairs.score[own]).max() > margin:
         raise UserError("The matrix product of this machine is less exact than float32; use another BLAS library.")
-    low, high = _around(pairs.score, margin)
-    lowest = np.full(len(estimate), np.inf, dtype=np.float32)
-    np.minimum.at(lowest, row, low)
-    heads = _heads(estimate, lowest, top.bar(), top.k)
+    heads = _heads(estimate, bounds.lowest, top.bar(), top.k)
     above, near = np.zeros(len(row), dtype=np.int32), np.zeros(len(row), dtype=np.int32)
     place = np.full(len(estimate), -1, dtype=np.intp)
     for head in heads:
         place[:], place[head.row] = -1, np.arange(len(head.row))
         those = np.flatnonzero(place[row] >= 0)
         at = place[row[those]]
-        last = _search(head.ordered, at, np.nextafter(high[those], np.float32(np.inf)))
+        last = _search(head.ordered, at, bounds.beyond[those])
         above[those] = head.ordered.shape[1] - last
         # What is near stands just below `last`, where the pair itself stands too: most have nothing there.
         before = np.maximum(last - 1 - own[those], 0)
@@ -176,7 +202,9 @@ def _count_part(
         higher = np.flatnonzero((value > pairs.score[pair]) | (equal & later))
         language = np.searchsorted(documents.starts, other[higher], side="right") - 1
         np.add.at(counted.above, pair[higher], 1)
-        np.add.at(counted.above_in, (pair[higher], language), 1)
+        place = pairs.place(pair[higher], language)
+        asked = np.append(pairs.asked, -1)[place] == language * len(row) + pair[higher]
+        np.add.at(counted.above_in, place[asked], 1)
         counted.tied[pair[equal]] = True
     return heads
 
@@ -225,26 +253,31 @@ def _picked(estimate: Floats, inside: NDArray[np.bool_], row: Index, size: Index
 def _count_languages(
     estimate: Floats, part: slice, high: Floats, documents: Documents, pairs: Pairs, above_in: Counts
 ) -> None:
-    """Add, for each language that is needed on its own, the documents that stand above for certain."""
-    for language in np.flatnonzero(pairs.needed.any(axis=0)):
+    """Add, for each language that is asked for on its own, the documents that stand above for certain."""
+    first, last = np.searchsorted(documents.starts, [part.start, part.stop])
+    for language in range(max(0, int(first) - 1), min(int(last), len(documents.starts) - 1)):
         start, stop = documents.starts[language : language + 2]
         columns = slice(max(start, part.start) - part.start, min(stop, part.stop) - part.start)
-        if columns.stop <= max(columns.start, 0):
-            continue
-        needed = np.flatnonzero(pairs.needed[:, language])
-        for some in np.array_split(needed, -(-len(needed) * (columns.stop - columns.start) // DOUBT)):
-            rows = pairs.row[some]
-            each_once = len(rows) == len(estimate) and (rows == np.arange(len(rows))).all()
-            scores = estimate[:, columns] if each_once else estimate[rows, columns]  # a view where it can be one
-            above_in[some, language] += (scores > high[some, None]).view(np.uint8).sum(axis=1, dtype=np.uint16)
+        asked = pairs.of_language(language)
+        step = max(1, DOUBT // max(1, columns.stop - columns.start))
+        for place in range(asked.start, asked.stop, step):
+            places = slice(place, min(place + step, asked.stop))
+            pair = pairs.asked[places] - language * len(pairs.row)
+            row = pairs.row[pair]
+            in_turn = row[-1] - row[0] + 1 == len(row) and (np.diff(row) == 1).all()
+            scores = estimate[row[0] : row[-1] + 1, columns] if in_turn else estimate[row, columns]  # a view if it can
+            above_in[places] += (scores > high[pair, None]).view(np.uint8).sum(axis=1, dtype=np.uint16)
 
 
-def _around(score: Floats, margin: float) -> tuple[Floats, Floats]:
+def _around(pairs: Pairs, margin: float, queries: int) -> _Bounds:
     """Return the bounds of what may tie with each score: `margin` to both sides, rounded outwards."""
-    if not margin:
-        return score, score
-    wide = np.float32(margin)
-    return np.nextafter(score - wide, np.float32(-np.inf)), np.nextafter(score + wide, np.float32(np.inf))
+    low = high = pairs.score
+    if margin:
+        wide, end = np.float32(margin), np.float32(np.inf)
+        low, high = np.nextafter(low - wide, -end), np.nextafter(high + wide, end)
+    lowest = np.full(queries, np.inf, dtype=np.float32)
+    np.minimum.at(lowest, pairs.row, low)
+    return _Bounds(margin, low, high, np.nextafter(high, np.float32(np.inf)), lowest)
 
 
 def _search(ordered: Floats, row: Index, value: Floats) -> Index:
@@ -284,8 +317,8 @@ class _Top:
         bar: Floats = np.nextafter(self.highest[:, 0] - np.float32(2 * self.margin), np.float32(-np.inf))
         return np.maximum(bar, np.finfo(np.float32).min)
 
-    def best(self, order: Index, scorer: Scorer, first_query: int) -> tuple[Index, NDArray[np.int32], Index, Floats]:
-        """Return (row, rank, document, score) of the first k of each row, in order."""
+    def best(self, order: Index, scorer: Scorer, first_query: int) -> Listed:
+        """Return the first k documents of each row."""
         row, document, score = (np.concatenate(column) for column in zip(*self.found, strict=True))
         kept = np.flatnonzero(score >= self.bar()[row])
         row, document, score = row[kept], document[kept], score[kept]
@@ -301,7 +334,7 @@ class _Top:
         counts = np.bincount(row)
         rank = np.arange(1, len(row) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
         first = rank <= self.k
-        return row[first], rank[first].astype(np.int32), document[first], score[first]
+        return Listed(row[first], rank[first].astype(np.int32), document[first], score[first])
 
 
 def _by_row(row: Index, value: Floats) -> Index:

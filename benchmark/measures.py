@@ -123,7 +123,8 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     query, pool = ranks["query_id"].cat.codes.to_numpy(np.int64), ranks["pool"].cat.codes.to_numpy(np.int64)
     group = pool * (query.max(initial=0) + 1) + query
     rank, gain = ranks["rank"].to_numpy(np.float64), ranks["relevance"].to_numpy(np.float64)
-    order = np.lexsort((rank, group))
+    place = ranks["rank"].to_numpy(np.int64)
+    order = np.argsort(group * (place.max(initial=0) + 1) + place)  # no two documents of a group have one rank
     group, rank, gain = group[order], rank[order], gain[order]
     start = np.flatnonzero(np.append(True, group[1:] != group[:-1])) if len(group) else np.zeros(0, dtype=np.intp)
     relevant = np.diff(np.append(start, len(group)))

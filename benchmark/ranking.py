@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from threading import local
 from typing import Any
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pandas.api.types import union_categoricals
 from threadpoolctl import threadpool_limits
 
-from benchmark.counting import MOST_ROWS, PART, Counted, Counts, Documents, Pairs, count
+from benchmark.counting import MOST_ROWS, PART, Counted, Counts, Documents, Listed, Pairs, count
 from benchmark.scoring import Floats, Index, Scorer
 from tasks.collection import Collection
 
@@ -84,8 +85,9 @@ class _Block:
     rank_relevance: NDArray[np.int32]
     rank_pool: Index
     rank: Counts
+    tied: NDArray[np.bool_]
     top_query: Index
-    counted: Counted
+    top: Listed
 
 
 def processors() -> int:
@@ -220,36 +222,33 @@ def _ranked_part(
 
     def ranking(done: list[_Block]) -> Ranking:
         def joined(field: str) -> Any:
-            parts = [getattr(block.counted if field.startswith("top_") else block, field) for block in done]
-            return np.concatenate(parts)
+            return np.concatenate([attrgetter(field)(block) for block in done])
 
-        query, document, rank_pool = joined("rank_query"), joined("rank_document"), joined("rank_pool")
+        query, rank_pool = joined("rank_query"), joined("rank_pool")
         ranks = pd.DataFrame(
             {
                 "query_id": _category(about_query["query_id"], query),
                 "query_lang": _category(about_query["lang"], query),
                 "topic": _category(about_query["topic"], query),
-                "doc_id": _category(about_document["doc_id"], document),
-                "doc_lang": _category(about_document["lang"], document),
+                "doc_id": _category(about_document["doc_id"], joined("rank_document")),
+                "doc_lang": _category(about_document["lang"], joined("rank_document")),
                 "relevance": joined("rank_relevance"),
                 "pool": pd.Categorical.from_codes(rank_pool, pd.Index(pools)),
                 "documents": _documents(pool_table, rank_pool, layout, languages, query),
                 "rank": joined("rank"),
             }
         )
-        query = np.concatenate([block.top_query for block in done])
-        document = joined("top_document")
         tops = pd.DataFrame(
             {
-                "query_id": _category(about_query["query_id"], query),
-                "rank": joined("top_rank"),
-                "doc_id": _category(about_document["doc_id"], document),
-                "doc_lang": _category(about_document["lang"], document),
-                "score": joined("top_score"),
+                "query_id": _category(about_query["query_id"], joined("top_query")),
+                "rank": joined("top.rank"),
+                "doc_id": _category(about_document["doc_id"], joined("top.document")),
+                "doc_lang": _category(about_document["lang"], joined("top.document")),
+                "score": joined("top.score"),
             }
         )
-        tied = [block.counted.tied for block in done]
-        return Ranking(ranks, pool_table, tops, sum(map(len, tied)), sum(int(part.sum()) for part in tied))
+        tied = joined("tied")
+        return Ranking(ranks, pool_table, tops, len(tied), int(tied.sum()))
 
     # The next queries are ranked while the caller is busy with the last.
     ahead: list[Future[_Block]] = []
@@ -355,58 +354,66 @@ def _rank_block(
     row, place = row[judged], place[judged]
     document = layout.topic_document[place]
     query_lang, document_lang = layout.query_lang[block][row], layout.document_lang[document]
-    beside = _beside(query_lang, document_lang, len(layout.documents.starts) - 1, wanted)
-    needed = beside.copy()
-    if "mono" in wanted or "cross" in wanted:
-        needed[np.arange(len(row)), document_lang] = True
-    if "pair" in wanted:
-        spoken = np.flatnonzero(query_lang >= 0)
-        needed[spoken, query_lang[spoken]] = True
-    pairs = Pairs(row, document, scorer.pairs(row + block.start, document), needed)
-    counted = count(block, scorer, layout.documents, pairs, layout.excluded[block], top, scratch)
-    picked, pool, ranks = _ranks_of(counted, query_lang, document_lang, beside, wanted)
+    asked, beside = _asked(query_lang, document_lang, len(layout.documents.starts) - 1, wanted)
+    pairs = Pairs(row, document, scorer.pairs(row + block.start, document), asked)
+    counted, listed = count(block, scorer, layout.documents, pairs, layout.excluded[block], top, scratch)
+    picked, pool, ranks = _ranks_of(counted, pairs, query_lang, document_lang, beside, wanted)
     return _Block(
         rank_query=row[picked] + block.start,
         rank_document=document[picked],
         rank_relevance=layout.topic_relevance[place][picked],
         rank_pool=pool,
         rank=ranks,
-        top_query=counted.top_row + block.start,
-        counted=counted,
+        tied=counted.tied,
+        top_query=listed.row + block.start,
+        top=listed,
     )
 
 
-def _beside(query_lang: Index, document_lang: Index, languages: int, wanted: dict[str, Index]) -> NDArray[np.bool_]:
-    """Return [pairs, languages]: beside which languages a relevant document stands in a pool of two with the query's.
+def _asked(
+    query_lang: Index, document_lang: Index, languages: int, wanted: dict[str, Index]
+) -> tuple[Index, tuple[Index, Index]]:
+    """Return in which languages to count on their own (`Pairs.asked`), and (pair, language) of the pools of two.
 
-    An answer in the query's own language stands in a pool with every other one, another answer in one pool.
+    A relevant document in the query's own language stands in a pool with every other one, another in one pool.
     """
-    if "pair" not in wanted:
-        return np.zeros((len(query_lang), languages), dtype=bool)
-    every = np.arange(languages)
-    own = (query_lang == document_lang)[:, None]
-    stands = np.where(own, every != query_lang[:, None], every == document_lang[:, None])
-    found: NDArray[np.bool_] = stands & (query_lang >= 0)[:, None]
-    return found
+    pair = np.arange(len(query_lang))
+    asked, beside = [], (pair[:0], pair[:0])
+    if "mono" in wanted or "cross" in wanted:
+        asked.append(document_lang * len(pair) + pair)
+    if "pair" in wanted:
+        every = np.arange(languages)
+        own = (query_lang == document_lang)[:, None]
+        stands = np.where(own, every != query_lang[:, None], every == document_lang[:, None])
+        first, second = np.nonzero(stands & (query_lang >= 0)[:, None])
+        beside = first, second
+        spoken = np.flatnonzero(query_lang >= 0)
+        asked += [beside[1] * len(pair) + beside[0], query_lang[spoken] * len(pair) + spoken]
+    return np.unique(np.concatenate(asked or [pair[:0]])), beside
 
 
 def _ranks_of(
-    counted: Counted, query_lang: Index, document_lang: Index, beside: NDArray[np.bool_], wanted: dict[str, Index]
+    counted: Counted,
+    pairs: Pairs,
+    query_lang: Index,
+    document_lang: Index,
+    beside: tuple[Index, Index],
+    wanted: dict[str, Index],
 ) -> tuple[Index, Index, Counts]:
     """Turn counts into ranks by pool: (pair, pool, rank) for every pool that was asked for."""
-    pairs = np.arange(len(query_lang))
+    every = np.arange(len(query_lang))
     own = query_lang == document_lang
     found: list[tuple[Index, Index, Counts]] = []
     for kind, those in (("mono", own), ("cross", ~own)):
         if kind in wanted:
-            picked = pairs[those]
-            found.append((picked, document_lang[picked], counted.above_in[picked, document_lang[picked]]))
+            pair, language = every[those], document_lang[those]
+            found.append((pair, language, counted.above_in[pairs.place(pair, language)]))
     if "multi" in wanted:
-        found.append((pairs, np.repeat(wanted["multi"], len(pairs)), counted.above))
+        found.append((every, np.repeat(wanted["multi"], len(every)), counted.above))
     if "pair" in wanted:
-        pair, second = np.nonzero(beside)
+        pair, second = beside
         first = query_lang[pair]
-        both = counted.above_in[pair, first] + counted.above_in[pair, second]
+        both = counted.above_in[pairs.place(pair, first)] + counted.above_in[pairs.place(pair, second)]
         found.append((pair, wanted["pair"][first, second], both))
     picked, pool, counts = (np.concatenate(column) for column in zip(*found, strict=True))
     return picked, pool, counts + 1

@@ -28,7 +28,7 @@ KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
     "symmetric": (bool, "true or false"),
     "options": (dict, "a table"),
 }
-VARIED = {"unit", "title", "description", "settings", "options", "languages"}  # what a variant may change
+VARIED = {"unit", "title", "description", "settings", "options", "languages", "files"}  # what a variant may change
 
 
 @dataclass(frozen=True)
@@ -122,11 +122,22 @@ def read(path: Path) -> TaskCard:
     for setting in says["settings"]:
         if setting not in SETTINGS:
             raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(SETTINGS)}.")
+    says["files"] = _files(says.get("files", []), path)
+    for variant, changes in says.get("variants", {}).items():
+        if not isinstance(changes, dict) or changes.keys() - VARIED:
+            raise UserError(f"{path}: the variant {variant} may change {', '.join(sorted(VARIED))} only.")
+        if "files" in changes:
+            changes["files"] = _files(changes["files"], path)
+    return TaskCard(folder=path.parent, **says)
+
+
+def _files(says: list[dict[str, Any]], path: Path) -> tuple[File, ...]:
+    """Return the files that the card at `path`, or a variant of it, names."""
     try:
-        says["files"] = tuple(File(**file) for file in says.get("files", ()))
+        files = tuple(File(**file) for file in says)
     except (TypeError, AttributeError) as error:
         raise UserError(f"{path}: a file needs path, bytes, sha256 and language ({error}).") from error
-    for file in says["files"]:
+    for file in files:
         if not all(isinstance(value, str) for value in (file.path, file.sha256, file.language)):
             raise UserError(f"{path}: path, sha256 and language of a file must be texts.")
         if not isinstance(file.bytes, int):
@@ -135,10 +146,7 @@ def read(path: Path) -> TaskCard:
             raise UserError(f"{path}: the file path {file.path} leaves its folder.")
         if file.language:
             languages.check(file.language)
-    for variant, changes in says.get("variants", {}).items():
-        if not isinstance(changes, dict) or changes.keys() - VARIED:
-            raise UserError(f"{path}: the variant {variant} may change {', '.join(sorted(VARIED))} only.")
-    return TaskCard(folder=path.parent, **says)
+    return files
 
 
 @cache
@@ -178,9 +186,10 @@ def find(label: str) -> TaskCard:
         raise UserError(f"{name} has no variant «{variant}»; it has {', '.join(card.variants) or 'none'}.")
     changes = dict(card.variants[variant])
     if kept := changes.pop("languages", None):
-        if unknown := sorted(set(kept) - {file.language for file in card.files}):
+        files = changes.get("files", card.files)
+        if unknown := sorted(set(kept) - {file.language for file in files}):
             raise UserError(f"{name}: the variant {variant} names a language {unknown[0]} that no file has.")
-        changes["files"] = tuple(file for file in card.files if file.language in kept)
+        changes["files"] = tuple(file for file in files if file.language in kept)
     if "settings" in changes:
         changes["settings"] = tuple(changes["settings"])
     changes["options"] = card.options | changes.get("options", {})

@@ -142,6 +142,25 @@ def test_variant_title_puts_the_title_before_the_passage(name: str, load: Callab
     assert all(long == f"{title} {short}".strip() for short, long, title in pairs)
 
 
+@pytest.mark.parametrize("name", ["mkqa-q", "mkqa-a"])
+def test_variant_full_is_the_original_file(name: str, tmp_path: Path) -> None:
+    found = card.find(f"{name}@full")
+    (file,) = found.files
+    assert (file.bytes, file.path.rpartition("/")[2]) == (11_903_948, "mkqa.jsonl.gz")
+    (tmp_path / file.path).parent.mkdir(parents=True)
+    (tmp_path / file.path).write_bytes(b"other")
+    with pytest.raises(UserError, match="mkqa.jsonl.gz"):
+        fetch.fetch(found, str(tmp_path), offline=True)
+
+
+def test_a_file_of_a_variant_is_checked_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "card.toml").write_text(
+        (card.CARDS / "mkqa-q.toml").read_text(encoding="utf-8").replace("apple/ml-mkqa/", "../"), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="leaves its folder"):
+        card.find(str(tmp_path))
+
+
 # The original form of MKQA, in parts.
 
 
