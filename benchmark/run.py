@@ -17,13 +17,13 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, measures, ranking, scoring, summary, vectors
+from benchmark import evidence, measures, mining, ranking, scoring, summary, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
 from tasks import fetch, readers
-from tasks.card import SETTINGS, TaskCard
+from tasks.card import EVERY_SETTING, MINING, SETTINGS, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError, nearest
 
@@ -53,8 +53,8 @@ def prepare(
 ) -> Task:
     """Fetch and read a task and check all that is asked of it. Empty settings or measures mean the card's."""
     for setting in settings:
-        if setting not in SETTINGS:
-            hint = nearest(setting, list(SETTINGS)) or f"; take {', '.join(SETTINGS)}."
+        if setting not in EVERY_SETTING:
+            hint = nearest(setting, list(EVERY_SETTING)) or f"; take {', '.join(EVERY_SETTING)}."
             raise UserError(f"«{setting}» is not a setting{hint}")
     wanted = tuple(measures.parse(name) for name in dict.fromkeys([*card.measures, *measured]))
     missing = fetch.missing_bytes(card)
@@ -65,8 +65,14 @@ def prepare(
     whole = readers.load(card, files)
     if query_languages is not None or document_languages is not None:
         whole = collections.limit(whole, query_languages, document_languages)
-    chosen = tuple(setting for setting in SETTINGS if setting in (settings or card.settings))
-    if not set(chosen) & collections.possible_settings(whole):
+    asked = {*(settings or card.settings)}
+    asked |= {"cross"} if MINING in asked else set()  # nearest neighbours beside the pairs
+    chosen = tuple(setting for setting in EVERY_SETTING if setting in asked)
+    possible = collections.possible_settings(whole)
+    if MINING in chosen and not (card.symmetric and MINING in possible):
+        why = "these languages have no gold pair" if card.symmetric else "its texts are not of one kind on both sides"
+        raise UserError(f"{card.label} cannot be mined, since {why}; choose other languages or settings.")
+    if not set(chosen) & possible:
         raise UserError(
             f"{card.label} has no query with an answer in the setting {' or '.join(chosen)} for these languages; "
             "choose other languages or settings."
@@ -116,7 +122,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         rankings = ranking.ranked(
             task.collection,
             _scorers(encoded["query"].vectors, encoded["document"].vectors),
-            task.settings,
+            [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
         )
@@ -124,6 +130,10 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         kept: list[ranking.Ranking] = []
         tables = summary.tables(summary.kept(rankings, steps, kept), task.measures)
     ranked = ranking.join(kept)
+    if MINING in task.settings:
+        if model.similarity != "cosine":
+            vectors.normalise(encoded["document"].vectors)  # mining is by cosine, whatever the model
+        tables |= _mined(task, encoded["document"].vectors, progress)
     ranked_in = time.perf_counter() - before
     if not tables["directions"]:
         raise UserError(f"{card.label}: no query has an answer besides the document with its own id.")
@@ -155,6 +165,12 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
 
 def _scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
     return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
+
+
+def _mined(task: Task, documents: scoring.Floats, progress: Progress) -> dict[str, Any]:
+    jobs = mining.jobs(task.collection)
+    with progress.count(f"{task.card.label}: mining", sum(job.sentences for job in jobs), "sentences") as done:
+        return {MINING: mining.table(jobs, documents, done)}
 
 
 def _task(task: Task, data_hash: str) -> dict[str, Any]:

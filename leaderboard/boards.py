@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmark import averages, evidence, statistics, summary
@@ -29,7 +30,7 @@ class Row:
     """A model on a board.
 
     * `name`: unique on the board.
-    * `scores`: macro averages, by setting and measure.
+    * `scores`: macro averages, by setting and measure; of `mining`, the mean F1 over pairs of languages.
     * `bias`: macro averages of the bias measures.
     * `worst`: by setting, the query language with the lowest value of the main measure, and that value.
     * `rank`: its rank group; None if it was not run here, or not in the board's setting.
@@ -45,6 +46,11 @@ class Row:
     result: Result | None = None
     source: str = ""
     note: str = ""
+
+    @property
+    def mined(self) -> float | None:
+        """The mean F1 of mining; None where nothing was mined for."""
+        return self.scores.get(card.MINING, {}).get("F1")
 
 
 @dataclass(frozen=True)
@@ -174,6 +180,8 @@ def _row(name: str, result: Result, measure: str, rank: int | None) -> Row:
     for setting in scores:
         values = by_lang[setting].sort_index()
         worst[setting] = str(values.idxmin()), float(values.min())
+    if pairs := says.get(card.MINING):
+        scores[card.MINING] = {"F1": float(np.mean([pair["F1"] for pair in pairs]))}
     return Row(
         name,
         scores,
@@ -234,4 +242,4 @@ def reported(task: Json, measure: str) -> list[Row]:
 
 def _languages(task: str) -> list[str]:
     """Return the languages of a task of the package; none if it has no such task."""
-    return sorted({file.language for file in card.find(task).files}) if task in card.catalogue() else []
+    return sorted({file.language for file in card.find(task).files} - {""}) if task in card.catalogue() else []

@@ -85,13 +85,13 @@ def standings(board: Board) -> tables.Table:
     cells = [_cells(board, row) for row in board.rows]
     cells.append(_cells(board, board.chance) | {"model": "a random order", "source": "computed"})
     table = pd.DataFrame(cells)
-    columns = ["rank", "model", *board.settings, "rank\ndistance", "own\nfirst", "own excess\n@10", "worst language",
-               "parameters", "source"]  # fmt: skip
+    columns = ["rank", "model", *board.settings, "mining\nF1", "rank\ndistance", "own\nfirst", "own excess\n@10",
+               "worst language", "parameters", "source"]  # fmt: skip
     table = table.reindex(columns=columns)
     table = table.dropna(axis="columns", how="all")
     kinds = dict.fromkeys(board.settings, "score") | {
         "rank": "count", "rank\ndistance": "count", "own\nfirst": "score", "own excess\n@10": "signed",
-        "parameters": "count",
+        "parameters": "count", "mining\nF1": "score",
     }  # fmt: skip
     main = list(table.columns).index(board.setting)
     marks = {(place, main): "main" for place, row in enumerate(board.rows) if row.result}
@@ -106,6 +106,7 @@ def _cells(board: Board, row: Row) -> dict[str, object]:
         "rank": row.rank,
         "model": row.name,
         **{setting: row.scores.get(setting, {}).get(board.measure) for setting in board.settings},
+        "mining\nF1": row.mined,
         "rank\ndistance": row.bias.get("rank_distance"),
         "own\nfirst": row.bias.get("own_first"),
         "own excess\n@10": row.bias.get("own_excess@10"),
@@ -131,7 +132,7 @@ def _facts(board: Board) -> str:
 def _pictures(board: Board, names: Sequence[str], folder: str) -> list[str]:
     parts = []
     for name in names:
-        if name == "quality-bias" and len(board.results) < 2:
+        if name == "quality-bias" and (len(board.results) < 2 or "multi" not in board.settings):
             continue
         caption = CAPTIONS[name].format(measure=board.measure)
         if len(board.results) > SIDE_BY_SIDE:

@@ -79,6 +79,7 @@ def page(boards: Sequence[Board]) -> str:
     )
     text = surroundings.get_template("index.html").render(
         boards=[_board(board, place) for place, board in enumerate(boards)],
+        mining=any(row.mined is not None for board in boards for row in board.rows),
         css=Markup(css),
         js=Markup(js),
         made=Markup(markdown.MADE),
@@ -167,6 +168,8 @@ def _columns(board: Board) -> list[Column]:
     columns = [Column(setting, quality, "score", partial(score, setting), bar=True) for setting in board.settings]
     if {"mono", "multi"} <= set(board.settings):
         columns.append(Column("mono → multi", quality, "signed", drop))
+    if any(row.mined is not None for row in board.rows):
+        columns.append(Column("F1", "mining", "score", lambda row: row.mined, bar=True))
     columns += [
         Column(label, "language bias, in the pool of all", kind, partial(bias, name), first=first, bar=kind == "score")
         for name, (label, kind, first) in BIAS.items()

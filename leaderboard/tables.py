@@ -14,12 +14,13 @@ import pandas as pd
 
 from benchmark import averages, evidence
 from tasks import languages
-from tasks.card import SETTINGS
+from tasks.card import MINING, SETTINGS
 from tasks.errors import UserError
 
 MOST = 20  # languages in a matrix that is read
 EXTREMES = 10
 STRONG = "strong"
+PAIRED = ["F1", "precision", "recall", "threshold"]  # what is told of mined pairs
 SETTING_NAMES = {
     "mono": "mono: own language",
     "cross": "cross: one other",
@@ -65,6 +66,8 @@ def of(says: evidence.Json, measure: str | None = None) -> Iterator[Table]:
     yield rows(says, directed, measure)
     if says["bias"]:
         yield bias(says)
+    if MINING in says:
+        yield mined(says)
     yield spread(directed, measure)
     if len(directed["query_lang"].unique()) > 1:
         yield groups(directed, measure)
@@ -76,7 +79,7 @@ def brief(says: evidence.Json) -> Iterator[Table]:
 
 
 def of_setting(says: evidence.Json, setting: str, measure: str | None = None) -> Iterator[Table]:
-    """Yield the tables of one setting (`mono`, `cross`, `multi`, `pair`), or of `strong` alignment.
+    """Yield the tables of one setting (`mono`, `cross`, `multi`, `pair`, `mining`), or of `strong` alignment.
 
     Args:
         says: the evidence.
@@ -87,6 +90,9 @@ def of_setting(says: evidence.Json, setting: str, measure: str | None = None) ->
     directed = evidence.directions(says)
     if setting == STRONG:
         yield from aligned(says, directed, measure)
+        return
+    if setting == MINING:
+        yield mined(says)
         return
     part = directed[directed["setting"] == setting]
     if part.empty:
@@ -239,6 +245,42 @@ def aligned(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Iterat
     if len(both):
         drop = both[key].assign(**{measure: both[measure] - both[f"{measure}_weak"]})
         yield from between(drop, measure, f"{measure}, strong minus weak: the same less single pools", "drop", "signed")
+
+
+def mined(says: evidence.Json) -> Table:
+    """Return how well pairs of sentences were mined: two languages in a row, and the mean; of many, the extremes."""
+    every = every_pair(says)
+    cells = every.cells.drop(columns=["model", "task"])
+    columns, title = list(every.kinds), "Bitext mining, at the threshold that is best on the gold pairs"
+    mean = {"language": f"mean of {len(cells):,}", **cells[columns].mean()}
+    breaks = []
+    if len(cells) > 2 * EXTREMES:
+        title += ": the best and the worst languages"
+        breaks.append(EXTREMES)
+        cells = cells.sort_values(["F1", "language", "other"], ascending=[False, True, True])
+        cells = pd.concat([cells.head(EXTREMES), cells.tail(EXTREMES)], ignore_index=True)
+    cells[["language", "other"]] = cells[["language", "other"]].map(_language)
+    marks = {(row, 4): "main" for row in range(len(cells))}
+    if len(every.cells) > 1:
+        breaks.append(len(cells))
+        marks |= {(len(cells), column): "mean" for column in range(cells.shape[1])}
+        cells = pd.concat([cells, pd.DataFrame([mean])], ignore_index=True)
+    return Table(MINING, title, cells, every.kinds, marks, tuple(breaks))
+
+
+def every_pair(says: evidence.Json) -> Table:
+    """Return one row for each two languages that were mined: for programs, never cut."""
+    if MINING not in says:
+        had = ", ".join(says["task"]["settings"])
+        raise UserError(f"This result was not run in the setting {MINING}; it has {had}.")
+    rows = [
+        {"model": says["model"]["name"], "task": evidence.label(says)}
+        | dict(zip(("language", "other"), row["languages"], strict=True))
+        | {name: row[name] for name in ("gold", "mined", *PAIRED)}
+        for row in says[MINING]
+    ]
+    cells = pd.DataFrame(rows).astype({"threshold": "float64"})
+    return Table("pairs", "Every two languages", cells, {"gold": "count", "mined": "count"} | _scores(PAIRED))
 
 
 def extremes(single: pd.DataFrame, measure: str, title: str, kind: str = "score") -> Table:

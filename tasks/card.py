@@ -18,7 +18,9 @@ from tasks.errors import UserError, nearest
 
 CARDS = Path(__file__).parent / "cards"
 SUITES = Path(__file__).parent / "suites"
-SETTINGS = ("mono", "cross", "multi", "pair")
+SETTINGS = ("mono", "cross", "multi", "pair")  # in which queries are asked: each has directions
+MINING = "mining"  # in which none is: the documents of two languages are paired; `cross` comes with it
+EVERY_SETTING = (*SETTINGS, MINING)
 KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
     "settings": (list, "a list of texts"),
     "measures": (list, "a list of texts"),
@@ -120,8 +122,10 @@ def read(path: Path) -> TaskCard:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(says["name"])):
         raise UserError(f"{path}: the name «{says['name']}» must be small letters, digits, dots and hyphens.")
     for setting in says["settings"]:
-        if setting not in SETTINGS:
-            raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(SETTINGS)}.")
+        if setting not in EVERY_SETTING:
+            raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(EVERY_SETTING)}.")
+    if MINING in says["settings"] and not says.get("symmetric"):
+        raise UserError(f"{path}: the setting {MINING} needs symmetric = true, texts of one kind on both sides.")
     says["files"] = _files(says.get("files", []), path)
     for variant, changes in says.get("variants", {}).items():
         if not isinstance(changes, dict) or changes.keys() - VARIED:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import languages
-from tasks.card import TaskCard
+from tasks.card import MINING, TaskCard
 from tasks.collection import COLUMNS, Collection
 
 Counts = NDArray[np.int64]
@@ -134,11 +134,17 @@ def _pair(asked: Counts, answered: Counts, asking: list[str], telling: list[str]
     return found
 
 
+def _mining(asked: Counts, answered: Counts, asking: list[str], telling: list[str]) -> Sized:  # noqa: ARG001
+    sizes = answered @ answered.T
+    return [((one, other), sizes[i, j]) for j, other in enumerate(telling) for i, one in enumerate(telling[:j])]
+
+
 SETTINGS: dict[str, Callable[[Counts, Counts, list[str], list[str]], Sized]] = {
     "mono": _mono,
     "cross": _cross,
     "multi": _multi,
     "pair": _pair,
+    "mining": _mining,
 }
 
 
@@ -147,7 +153,8 @@ def directions(card: TaskCard, texts: Collection) -> Table:
     rows: list[tuple[object, ...]] = []
     for setting, sizes in _sizes(card, texts).items():
         ordered = sorted(sizes, key=lambda direction: sizes[direction])
-        ends = [f"{'→'.join(end)} {sizes[end]:,}" for end in (ordered[0], ordered[-1])] if ordered else ["", ""]
+        arrow = "–" if setting == MINING else "→"
+        ends = [f"{arrow.join(end)} {sizes[end]:,}" for end in (ordered[0], ordered[-1])] if ordered else ["", ""]
         middle = median(sizes.values()) if sizes else ""
         rows.append((setting, len(sizes), sum(sizes.values()), ends[0], middle, ends[1]))
     return Table("Directions", ("setting", "directions", "queries", "smallest", "median", "largest"), rows)

@@ -158,7 +158,7 @@ def limit(
 
 
 def possible_settings(collection: Collection) -> set[str]:
-    """Return the settings (mono, cross, multi, pair) in which some query has an answer."""
+    """Return the settings in which some query has an answer, and mining if some topic has answers in two languages."""
     searched = collection.document_languages
     tags = sorted({*searched, *collection.query_languages})
     relevant = collection.judgements[collection.judgements["relevance"] > 0]
@@ -178,6 +178,7 @@ def possible_settings(collection: Collection) -> set[str]:
         "cross": (asked.sum(axis=1) * answered.sum(axis=1) > own).any(),
         "multi": told.any(),
         "pair": len(searched) > 1 and (native & told).any(),
+        "mining": (answered.sum(axis=1) > 1).any(),
     }
     return {setting for setting, there in found.items() if there}
 

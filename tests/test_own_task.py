@@ -54,7 +54,7 @@ def test_the_documented_tables_are_what_is_written(here: Path) -> None:
 
 
 def test_the_documented_layouts_exist() -> None:
-    for reader in ("folder", "beir", "trec", "hub", "ir_datasets"):
+    for reader in ("folder", "beir", "trec", "hub", "ir_datasets", "bucc"):
         assert f'reader = "{reader}"' in DOCS
         assert reader in readers.names()
 

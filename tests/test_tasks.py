@@ -52,8 +52,8 @@ def test_every_card_reads_and_says_its_licence(name: str) -> None:
     assert found.citation
     for variant in found.variants:
         assert card.find(f"{name}@{variant}").hash != found.hash
-    for file in found.files:
-        assert languages.name(file.language)
+    for tag in found.languages:
+        assert languages.name(tag)
 
 
 def test_every_suite_names_tasks_that_exist() -> None:
@@ -371,4 +371,5 @@ def test_possible_settings_are_those_in_which_a_query_has_an_answer(problem: tup
         expected |= {"cross"} if spoken - {query.lang} else set()
         expected |= {"multi"} if spoken else set()
         expected |= {"pair"} if spoken and query.lang in searched and len(searched) > 1 else set()
+        expected |= {"mining"} if len(spoken) > 1 else set()
     assert collection.possible_settings(texts) == expected

@@ -72,6 +72,7 @@ def summary(result: "Result", setting: str | None = None) -> "Json":
         "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
         "directions": [row for row in says["directions"] if setting in (None, row["setting"])],
         "strong": says["strong"] if setting in (None, "strong") else [],
+        "mining": says.get("mining", []) if setting in (None, "mining") else [],
         **{
             name: says[name] if setting in (None, "multi") else [] for name in ("bias", "language_share", "consistency")
         },

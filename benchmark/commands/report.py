@@ -20,7 +20,8 @@ def report(
         typer.Option(help="What the tables show; computed from the ranks if need be. Default: the main one."),
     ] = None,
     setting: Annotated[
-        str | None, typer.Option(help="Only mono, cross, multi, pair, or strong (alignment). Default: all tables.")
+        str | None,
+        typer.Option(help="Only mono, cross, multi, pair, mining, or strong (alignment). Default: all tables."),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="terminal, md, latex, csv (every direction, one row each) or json.")
@@ -33,13 +34,13 @@ def report(
     from benchmark import evidence
     from benchmark.measures import parse
     from leaderboard import formats, tables
-    from tasks.card import SETTINGS
+    from tasks.card import EVERY_SETTING, MINING
     from tasks.errors import nearest
 
     known = ["terminal", *formats.TEXTS, "csv", "json"]
     if form not in known:
         raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
-    kinds = [*SETTINGS, tables.STRONG]
+    kinds = [*EVERY_SETTING, tables.STRONG]
     if setting is not None and setting not in kinds:
         raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
     name = str(parse(measure)) if measure else None
@@ -54,7 +55,8 @@ def report(
         elif form == "terminal":
             show(one, tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name))
         elif form == "csv":
-            rows = formats.comma_separated(tables.every_direction(one.says, setting))
+            every = tables.every_pair(one.says) if setting == MINING else tables.every_direction(one.says, setting)
+            rows = formats.comma_separated(every)
             print(rows if one is found[0] else rows.partition("\n")[2], end="")
         else:
             parts = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)

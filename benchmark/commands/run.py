@@ -47,7 +47,8 @@ def run(
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
     ] = False,
     settings: Annotated[
-        str | None, typer.Option(help="Of mono, cross, multi, pair: which ones, comma between. Default: the card's.")
+        str | None,
+        typer.Option(help="Of mono, cross, multi, pair, mining: which ones, comma between. Default: the card's."),
     ] = None,
     measure: MeasureOption = None,
     languages: Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")] = None,
