@@ -17,8 +17,8 @@ from benchmark.ranking import ALL, TOP, Ranking
 from tasks.collection import Collection
 
 DIGITS = 8
-KEPT = 3_000_000  # answers whose ranks are kept at most
-LISTED = 3_000_000  # documents in the lists (top k) that are kept at most
+KEPT = 2_500_000  # answers whose ranks are kept at most
+LISTED = 2_500_000  # documents in the lists (top k) that are kept at most
 Json = dict[str, Any]
 
 
