@@ -33,7 +33,10 @@ VARIED = {"unit", "title", "description", "settings", "options", "languages"}  #
 
 @dataclass(frozen=True)
 class File:
-    """A pinned file: `path` below the root of raw upstream content, its size and SHA-256."""
+    """A pinned file: `path` below the root of raw upstream content, its size and SHA-256.
+
+    Without a language it is no text, but says something of all of them.
+    """
 
     path: str
     bytes: int
@@ -180,7 +183,7 @@ def find(label: str) -> TaskCard:
     if kept := changes.pop("languages", None):
         if unknown := sorted(set(kept) - {file.language for file in card.files}):
             raise UserError(f"{name}: the variant {variant} names a language {unknown[0]} that no file has.")
-        changes["files"] = tuple(file for file in card.files if file.language in kept)
+        changes["files"] = tuple(file for file in card.files if file.language in kept or not file.language)
     if "settings" in changes:
         changes["settings"] = tuple(changes["settings"])
     changes["options"] = card.options | changes.get("options", {})
