@@ -191,7 +191,7 @@ def write(folder: Path, label: str, says: Json, ranking: Ranking) -> Result:
         made = Path(tempfile.mkdtemp(prefix=f".{label}.", dir=folder))
         (made / "evidence.json").write_text(dumps(says), encoding="utf-8")
         for name in ("ranks", "top"):
-            getattr(ranking, name).to_parquet(made / f"{name}.parquet", index=False, compression="zstd")
+            _write_table(getattr(ranking, name), made / f"{name}.parquet")
         made.chmod(0o777 & ~_umask())  # mkdtemp makes it private
         with _alone(folder):
             _place(made, folder / label)
@@ -227,19 +227,29 @@ def _place(made: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def amend(result: Result, **about: str) -> Result:
-    """Rewrite what is only said of a model (citation, notes, name), which no number depends on."""
-    says = result.says | {"model": result.says["model"] | about}
+def amend(result: Result, ranks: pd.DataFrame | None = None, **about: Json) -> Result:
+    """Rewrite what no number depends on: what is said `about` a model or a task, and the facets beside the ranks."""
+    says = result.says | {part: result.says[part] | changes for part, changes in about.items()}
     if says == result.says:
         return result
-    part = result.folder / f".evidence.json.{os.getpid()}"
+    if ranks is not None:  # first, so that evidence never speaks of facets that are not there
+        _replace(result.folder / "ranks.parquet", lambda part: _write_table(ranks, part))
+    _replace(result.folder / "evidence.json", lambda part: part.write_text(dumps(says), encoding="utf-8"))
+    return read(result.folder)
+
+
+def _replace(path: Path, write_to: Callable[[Path], object]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(dumps(says), encoding="utf-8")
-        part.replace(result.folder / "evidence.json")
+        write_to(part)
+        part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UserError(f"{result.folder} cannot be written: {error.strerror}.") from error
-    return read(result.folder)
+        raise UserError(f"{path.parent} cannot be written: {error.strerror}.") from error
+
+
+def _write_table(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_parquet(path, index=False, compression="zstd")
 
 
 def dumps(says: Json) -> str:

@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, measures, mining, ranking, scoring, summary, vectors
+from benchmark import evidence, facets, measures, mining, ranking, scoring, summary, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
@@ -105,7 +105,8 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     key = evidence.key_of(parts)
     if same := evidence.find(folder, card.label, key):
         progress.say(f"{card.label}: the result in {same.folder} has the same key and is shown as it is.")
-        return evidence.amend(same, name=model.name, citation=model.citation, notes=model.notes)
+        same = facets.renewed(same, task.collection)
+        return evidence.amend(same, model={"name": model.name, "citation": model.citation, "notes": model.notes})
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
@@ -160,6 +161,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    ranked = replace(ranked, ranks=facets.attached(ranked.ranks, task.collection))
     return evidence.write(folder, card.label, says, ranked)
 
 
@@ -186,6 +188,7 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
         "contamination": card.contamination,
         "card_hash": card.hash,
         "data_hash": data_hash,
+        "facets_hash": texts.facets_digest(),
         "files": {file.path: file.sha256 for file in card.files},
         "topics": int(texts.queries["topic"].nunique()),
         "queries": len(texts.queries),

@@ -126,14 +126,10 @@ def _biases(
     if not biased:
         return {"bias": [], "language_share": [], "consistency": []}
     values = pd.concat(biased).astype({"query_lang": "str", "topic": "str"})
-    rows = averages.bias_rows(values)
     share = pd.concat(shared).groupby(["k", "query_lang"]).sum().reset_index()
     agreed = consistency.by_pair(exposure.joined(shown), values)
     return {
-        "bias": [
-            {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
-            for row in rows.to_dict("records")
-        ],
+        "bias": bias_rows(values),
         "language_share": [
             {"query_language": row["query_lang"], "k": row["k"], "n": row["queries"]}
             | {"shares": _rounded({lang: row.get(lang, 0.0) / row["queries"] for lang in spoken}, spoken)}
@@ -145,6 +141,14 @@ def _biases(
             for row in agreed.to_dict("records")
         ],
     }
+
+
+def bias_rows(values: pd.DataFrame) -> list[Json]:
+    """Return the bias measures of queries as the evidence has them: by query language, then macro and micro."""
+    return [
+        {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
+        for row in averages.bias_rows(values).to_dict("records")
+    ]
 
 
 def _languages(pools: pd.DataFrame) -> list[str]:

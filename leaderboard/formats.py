@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pandas as pd
+from rich.console import Group
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -64,16 +65,10 @@ def plain(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def terminal(table: Table) -> Grid:
-    """Return a table for `rich`."""
+def terminal(table: Table) -> Group:
+    """Return a table for `rich`, its title above it, however narrow it is."""
     dense = len(table.kinds) == table.cells.shape[1] - 1 > 12  # a matrix
-    grid = Grid(
-        title=Text(plain(table.title), style="bold", no_wrap=True),
-        title_justify="left",
-        box=None,
-        padding=(0, 0, 0, 1) if dense else (0, 1, 0, 1),
-        header_style="cyan",
-    )
+    grid = Grid(box=None, padding=(0, 0, 0, 1) if dense else (0, 1, 0, 1), header_style="cyan")
     for name in table.cells.columns:
         right = name in table.kinds
         grid.add_column(Text(name), justify="right" if right else "left", no_wrap=True)
@@ -85,7 +80,7 @@ def terminal(table: Table) -> Grid:
             for column, text in enumerate(texts)
         ]
         grid.add_row(*cells)
-    return grid
+    return Group(Text(plain(table.title), style="bold", no_wrap=True), grid)
 
 
 def escape_markdown(text: str) -> str:

@@ -35,7 +35,10 @@ VARIED = {"unit", "title", "description", "settings", "options", "languages", "f
 
 @dataclass(frozen=True)
 class File:
-    """A pinned file: `path` below the root of raw upstream content, its size and SHA-256."""
+    """A pinned file: `path` below the root of raw upstream content, its size and SHA-256.
+
+    Without a language it is no text, but says something of all of them.
+    """
 
     path: str
     bytes: int
@@ -193,7 +196,7 @@ def find(label: str) -> TaskCard:
         files = changes.get("files", card.files)
         if unknown := sorted(set(kept) - {file.language for file in files}):
             raise UserError(f"{name}: the variant {variant} names a language {unknown[0]} that no file has.")
-        changes["files"] = tuple(file for file in files if file.language in kept)
+        changes["files"] = tuple(file for file in files if file.language in kept or not file.language)
     if "settings" in changes:
         changes["settings"] = tuple(changes["settings"])
     changes["options"] = card.options | changes.get("options", {})

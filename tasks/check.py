@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import languages
+from tasks import facets, languages
 from tasks.card import MINING, TaskCard
 from tasks.collection import COLUMNS, Collection
 
@@ -162,15 +162,17 @@ def directions(card: TaskCard, texts: Collection) -> Table:
 
 def _facets(texts: Collection) -> Table:
     rows: list[tuple[object, ...]] = []
-    for name in ("documents", "queries"):
-        frame: pd.DataFrame = getattr(texts, name)
-        for column in frame.columns:
-            if column in COLUMNS[name] or (name == "documents" and column == "title"):
-                continue
-            often = frame[column].value_counts()
-            shown = ", ".join(f"{value} ({size:,})" for value, size in often.head(3).items())
-            rows.append((column, name, len(often), int(frame[column].isna().sum()), shown[:SHOWN]))
-    return Table("Facets", ("facet", "of", "values", "without", "most frequent"), rows)
+    asked: set[str] = set()
+    for facet in facets.of(texts):
+        often = facet.values.value_counts()
+        shown = ", ".join(f"{value} ({size:,})" for value, size in often.head(3).items())
+        sliced = f"--by {facet.column if facet.name in asked else facet.name}"
+        if not facet.kept:
+            sliced = f"no: over {facets.MOST:,} values" if len(often) else "no: it says nothing"
+        asked.add(facet.name)
+        said_of = "queries" if facet.of == "query" else "relevant documents"
+        rows.append((facet.name, said_of, len(often), int(facet.values.isna().sum()), shown[:SHOWN], sliced))
+    return Table("Facets", ("facet", "of", "values", "without", "most frequent", "bench report"), rows)
 
 
 def _duplicates(texts: Collection) -> Table:

@@ -28,6 +28,7 @@ COLUMNS = {
     "queries": ("query_id", "lang", "text", "topic"),
     "judgements": ("topic", "doc_id", "relevance"),
 }
+RANKED = {"documents": {"title", "part"}, "queries": {"part"}}  # columns besides that numbers depend on
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,27 @@ class Collection:
         titles = self.documents["title"].fillna("")
         return [f"{title} {text}".strip() for title, text in zip(titles, self.documents["text"], strict=True)]
 
+    def facets(self, table: str) -> list[str]:
+        """Return which columns of `documents` or `queries` are facets: what else is said of a text (`domain`)."""
+        known = {*COLUMNS[table], "title"} if table == "documents" else {*COLUMNS[table]}
+        return [column for column in getattr(self, table).columns if column not in known]
+
     def digest(self) -> str:
-        """Return the SHA-256 (hex) of the three tables as they are; equal digests mean equal data."""
+        """Return the SHA-256 (hex) of all that a number depends on; equal digests mean equal data.
+
+        That is the three tables as they are, but without facets: a label more leaves results comparable.
+        """
+        return self._sha({table: {*columns} | RANKED.get(table, set()) for table, columns in COLUMNS.items()})
+
+    def facets_digest(self) -> str:
+        """Return the SHA-256 (hex) of the facets, in the order of the texts."""
+        return self._sha({table: set(self.facets(table)) for table in ("documents", "queries")})
+
+    def _sha(self, columns: dict[str, set[str]]) -> str:
         sha = hashlib.sha256()
-        for table in COLUMNS:
+        for table in columns:
             frame: pd.DataFrame = getattr(self, table)
-            for column in sorted(frame.columns):
+            for column in sorted(columns[table] & {*frame.columns}):
                 sha.update(f"{table}.{column}\x1e".encode())
                 cells = frame[column].astype("str").fillna("\x1d")
                 sha.update("\x1f".join(cells).encode("utf-8", "surrogatepass"))

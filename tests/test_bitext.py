@@ -51,6 +51,11 @@ def bitext(mirror: str, shared_cache: Path) -> Iterator[Callable[[str], Collecti
         yield load
 
 
+def text_files(name: str) -> list[File]:
+    """The files that hold texts."""
+    return [file for file in card.find(name).files if file.language]
+
+
 def raw(file: File) -> list[str]:
     """The lines of a real file, read in another way than the reader's."""
     return (
@@ -69,7 +74,7 @@ def code(file: File) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_file_is_tagged_with_the_language_that_its_name_says(name: str) -> None:
-    for file in card.find(name).files:
+    for file in text_files(name):
         primary = file.language.partition("-")[0]
         said = code(file)
         same = {primary, langcodes.Language.get(primary, normalize=False).to_alpha3()}
@@ -155,7 +160,7 @@ def test_relevant_to_a_topic_is_its_line_in_every_language(name: str, bitext: Ca
 def test_first_and_last_line_of_each_language(name: str, bitext: Callable[[str], Collection]) -> None:
     texts, (_, topics, _) = bitext(name), PARALLEL[name]
     by_id = texts.documents.set_index("doc_id")["text"].to_dict()
-    for file in card.find(name).files:
+    for file in text_files(name):
         upstream = raw(file)
         assert len(upstream) == topics
         for line in (1, topics):
@@ -167,7 +172,7 @@ def test_lines_that_say_something_else_are_left_out(bitext: Callable[[str], Coll
     for language, first, last in (("fr", 425, 698), ("fr", 786, 810), ("so", 838, 1379), ("so", 1539, 2099)):
         assert not ids & {f"{line:04}/{language}" for line in range(first, last + 1)}
         assert {f"{first - 1:04}/{language}", f"{last + 1:04}/{language}", f"{first:04}/en"} <= ids
-    files = {file.language: raw(file) for file in card.find("tico-19").files}
+    files = {file.language: raw(file) for file in text_files("tico-19")}
     empty = {
         (tag, line) for tag, found in files.items() for line, text in enumerate(found, 1) if text.strip("{}") == "NS"
     }
@@ -317,6 +322,67 @@ def test_lines_to_leave_out_must_be_there(lines: object, tmp_path: Path) -> None
 def test_lines_to_leave_out_must_be_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leaves out lines in «sw», in which it has no file"):
         made(tmp_path, "parallel", {"en": ("en", ENGLISH)}, {"left_out": {"sw": [[1, 2]]}})
+
+
+ABOUT = b"url\tkind\na.1\tnews\nb.2\t\na.3\ttravel\n"
+FACETS = {"kind": {"column": 2}, "source": {"column": 1, "match": "[a-z]+"}}
+
+
+def test_a_file_without_a_language_holds_facets(tmp_path: Path) -> None:
+    files = {"about": ("", ABOUT), "en": ("en", ENGLISH), "sw": ("sw", b"moja\n\ntatu\n")}
+    found = made(tmp_path, "parallel", files, {"facets": FACETS})
+    assert found.queries[["query_id", "kind", "source"]].to_numpy().tolist() == [
+        ["0001/en", "news", "a"], ["0002/en", "", "b"], ["0003/en", "travel", "a"], ["0001/sw", "news", "a"],
+        ["0003/sw", "travel", "a"],
+    ]  # fmt: skip
+    assert list(found.documents.columns) == ["doc_id", "lang", "text"]
+    without = made(tmp_path, "parallel", {name: files[name] for name in ("en", "sw")})
+    assert found.digest() == without.digest()
+    headless = made(tmp_path, "parallel", files | {"about": ("", ABOUT.partition(b"\n")[2])}, {"facets": FACETS})
+    assert headless.facets_digest() == found.facets_digest() != without.facets_digest()
+
+
+@pytest.mark.parametrize(
+    ("about", "facets", "says"),
+    [
+        (None, FACETS, "options.facets need one file without a language; there are 0"),
+        (b"a\tb\n", FACETS, "FOLDER/about has 1 lines and the texts have 3"),
+        (ABOUT + b"c\td\n", FACETS, "FOLDER/about has 5 lines and the texts have 3"),
+        (ABOUT, {"kind": {"column": 3}}, "FOLDER/about, line 2: there is no column 3, which options.facets.kind"),
+        (ABOUT, {"kind": {"column": 0}}, "FOLDER/about, line 2: there is no column 0"),
+        (ABOUT, {"kind": {"column": 1, "match": "("}}, "options.facets.kind must be { column = 1"),
+        (ABOUT, {"kind": 2}, "options.facets.kind must be"),
+        (ABOUT, {"topic": {"column": 2}}, "a facet cannot be called topic"),
+        (ABOUT, ["kind"], "options.facets must be a table"),
+    ],
+)
+def test_a_wrong_file_of_facets_is_named(about: bytes | None, facets: object, says: str, tmp_path: Path) -> None:
+    files = {"en": ("en", ENGLISH)} | ({"about": ("", about)} if about else {})
+    with pytest.raises(UserError) as raised:
+        made(tmp_path, "parallel", files, {"facets": facets})
+    assert says.replace("FOLDER", str(tmp_path)) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "facet", "expected"),
+    [
+        ("flores-200", "domain", {"wikibooks": 351, "wikinews": 341, "wikivoyage": 320}),
+        ("tico-19", "source", {"wikipedia": 1155, "ncbi": 676, "cmu": 104, "wikisource": 98, "wikinews": 67}),
+        ("ntrex-128", "source", {"bbc": 245, "newsweek": 217, "reuters": 201}),
+    ],
+)
+def test_facets_of_the_real_files(
+    name: str, facet: str, expected: dict[str, int], bitext: Callable[[str], Collection]
+) -> None:
+    queries = bitext(name).queries
+    english = queries[queries["lang"] == "en"].set_index("topic")[facet]
+    assert english.value_counts().head(len(expected)).to_dict() == expected
+    assert (queries[facet] == queries["topic"].map(english)).all()
+
+
+def test_a_variant_keeps_the_facets() -> None:
+    files = card.find("flores-200@low-resource").files
+    assert [file.path.rpartition("/")[2] for file in files if not file.language] == ["metadata_devtest.tsv"]
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,11 @@ def test_check_shows_facets_and_duplicates(bench: Bench, here: Path) -> None:
     found = understood(bench, "rivers")["understood"]
     assert found["Directions"][0]["queries"] == 3  # a query with two answers is one query
     assert found["Facets"] == [
-        {"facet": "domain", "of": "documents", "values": 2, "without": 0, "most frequent": "africa (3), america (2)"}
-    ]
+        {
+            "facet": "domain", "of": "relevant documents", "values": 2, "without": 0,
+            "most frequent": "africa (3), america (2)", "bench report": "--by domain",
+        }
+    ]  # fmt: skip
     assert found["Texts that an earlier one of the same language equals"] == [
         {"": "documents", "texts": 1, "first": "The Nile empties into the Mediterranean."}
     ]

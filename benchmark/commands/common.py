@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.evidence import Json, Result
+    from benchmark.slices import Slices
     from leaderboard.tables import Table
 
 Mirror = Annotated[
@@ -60,25 +61,37 @@ def json_text(says: "Json") -> str:
     return json.dumps(says, ensure_ascii=False)
 
 
-def summary(result: "Result", setting: str | None = None) -> "Json":
-    """Return what `--json` prints of a result: its tables, or those of one setting."""
+def summary(result: "Result", setting: str | None = None, cut: "Slices | None" = None) -> "Json":
+    """Return what `--json` prints of a result: its tables, or those of one setting, and those of its slices."""
     from benchmark import evidence
 
     says = result.says
-    return {
+    found = {
         "task": evidence.label(says),
         "model": says["model"]["name"],
         "main_measure": says["main_measure"],
+        **_tables(says, setting),
+        "ties": says["ties"],
+        "cost": says["cost"],
+        "evidence": str(result.folder),
+    }
+    if cut:
+        values = [
+            {"value": part.value, "topics": part.topics} | _tables(part.says, setting, ("bias",)) for part in cut.parts
+        ]
+        found["slices"] = {"by": cut.by, "of": cut.of, "every": cut.every, "values": values}
+    return found
+
+
+def _tables(
+    says: "Json", setting: str | None, biases: tuple[str, ...] = ("bias", "language_share", "consistency")
+) -> "Json":
+    return {
         "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
         "directions": [row for row in says["directions"] if setting in (None, row["setting"])],
         "strong": says["strong"] if setting in (None, "strong") else [],
         "mining": says.get("mining", []) if setting in (None, "mining") else [],
-        **{
-            name: says[name] if setting in (None, "multi") else [] for name in ("bias", "language_share", "consistency")
-        },
-        "ties": says["ties"],
-        "cost": says["cost"],
-        "evidence": str(result.folder),
+        **{name: says[name] if setting in (None, "multi") else [] for name in biases},
     }
 
 

@@ -23,6 +23,13 @@ def report(
         str | None,
         typer.Option(help="Only mono, cross, multi, pair, mining, or strong (alignment). Default: all tables."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Slice the tables by a facet of the task (domain, …), or by script, family or class of the language "
+            "that asks."
+        ),
+    ] = None,
     form: Annotated[
         str, typer.Option("--format", help="terminal, md, latex, csv (every direction, one row each) or json.")
     ] = "terminal",
@@ -31,9 +38,9 @@ def report(
     ] = None,
 ) -> None:
     """Show the tables of a result, and draw its plots, from its evidence alone."""
-    from benchmark import evidence
+    from benchmark import evidence, slices
     from benchmark.measures import parse
-    from leaderboard import formats, tables
+    from leaderboard import formats, sliced, tables
     from tasks.card import EVERY_SETTING, MINING
     from tasks.errors import nearest
 
@@ -45,22 +52,33 @@ def report(
         raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
     name = str(parse(measure)) if measure else None
     found = [evidence.read(folder) for folder in result]
+    if by and setting == MINING:
+        raise UserError("Mined pairs are not of one question each, so mining has no slices; leave out --by.")
     if plots is not None and len({(evidence.label(one.says), one.says["task"]["data_hash"]) for one in found}) > 1:
         raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
-    if name:
-        found = [evidence.measured(one, name) for one in found]
-    for one in found:
+    cuts = [slices.of(one, by, name) if by else None for one in found]
+    if name:  # slices are of the topics that are kept in any case, all else is of all topics
+        kept = [cut is None or cut.every == 1 or plots is not None for cut in cuts]
+        found = [evidence.measured(one, name) if all_of_it else one for one, all_of_it in zip(found, kept, strict=True)]
+    for one, cut in zip(found, cuts, strict=True):
         if form == "json":
-            print(json_text(summary(one, setting)))
-        elif form == "terminal":
-            show(one, tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name))
-        elif form == "csv":
-            every = tables.every_pair(one.says) if setting == MINING else tables.every_direction(one.says, setting)
-            rows = formats.comma_separated(every)
+            print(json_text(summary(one, setting, cut)))
+            continue
+        if form == "csv":
+            if setting == MINING:
+                table = tables.every_pair(one.says)
+            else:
+                table = sliced.every_direction(cut, setting) if cut else tables.every_direction(one.says, setting)
+            rows = formats.comma_separated(table)
             print(rows if one is found[0] else rows.partition("\n")[2], end="")
+            continue
+        shown = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
+        if cut:
+            shown = sliced.of(cut, name or one.says["main_measure"], setting)
+        if form == "terminal":
+            show(one, shown)
         else:
-            parts = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
-            print("\n".join(formats.TEXTS[form](part) for part in parts), end="")
+            print("\n".join(formats.TEXTS[form](part) for part in shown), end="")
     if plots is not None:
         from leaderboard import plots as drawing
 

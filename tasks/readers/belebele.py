@@ -2,9 +2,11 @@
 
 One configuration a language, each row a passage (`link`, `flores_passage`) and a question on it (`question_number`,
 `question`), the same in all languages. So a question with its number is a topic, and the passage it is asked on, in any
-language, is relevant. (The choice of answers, which Belebele is made for, is not used.)
+language, is relevant. (The choice of answers, which Belebele is made for, is not used.) The facet `domain` is the site
+that a question's passage is from, as the link says: wikinews, wikibooks, wikivoyage.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
 
+SITE = re.compile(r"//(?:[^/]*\.)?(\w+)\.\w+/")
 FIELDS = ("link", "question_number", "flores_passage", "question")
 
 
@@ -28,7 +31,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     if absent := [name for name in names if name not in there]:
         raise UserError(f"{card.label}: {card.options['hub']} has no configuration «{absent[0]}».")
     documents: dict[str, tuple[str, str]] = {}
-    queries: list[tuple[str, str, str, str]] = []
+    queries: list[tuple[str, str, str, str, str | None]] = []
     judgements: list[tuple[str, str, int]] = []
     for name, tag in names.items():
         places: dict[tuple[str, str], str] = {}
@@ -37,11 +40,12 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
             doc_id = places.setdefault((link, passage), f"{tag}/{link}" + (f"#{others + 1}" if others else ""))
             documents[doc_id] = (tag, passage)
             topic = f"{link}/{number}"
-            queries.append((f"{topic}/{tag}", tag, question, topic))
+            site = SITE.search(link)
+            queries.append((f"{topic}/{tag}", tag, question, topic, site[1] if site else None))
             judgements.append((topic, doc_id, 1))
     return collection.build(
         pd.DataFrame([(doc_id, *rest) for doc_id, rest in documents.items()], columns=["doc_id", "lang", "text"]),
-        pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic"]),
+        pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic", "domain"]),
         pd.DataFrame(judgements, columns=["topic", "doc_id", "relevance"]),
         card.label,
     )

@@ -7,6 +7,8 @@ Units:
   not normalised; aliases are no documents. Answers without a text (long, unanswerable) do not count, and one such
   answer leaves a question unanswered in that language. Unlike there, questions with equal wordings stay two queries.
 
+The records of the original file say what kind of answer a question has: the facet `answer_type` (entity, date, ...).
+
 With `options.answered`, only questions that have an answer are read. `options.records` names a file beside the card
 that is read like a pinned one: `.jsonl`, `.jsonl.gz`, `.json` (a list of records) or `.zip`.
 """
@@ -45,6 +47,8 @@ class Question:
     aliases: dict[str, list[str]] = field(default_factory=dict)
     binary: bool = False
     """Whether it is answered by yes or no."""
+    answer_type: str | None = None
+    """The type of its first answer, in English where it has one in English."""
 
 
 def read(files: dict[File, Path], card: TaskCard) -> Collection:
@@ -59,7 +63,8 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:
     wordings = queries(asked)
     documents = wordings.rename(columns={"query_id": "doc_id"})
     judgements = documents[["topic", "doc_id"]].assign(relevance=1)
-    return collection.build(documents.drop(columns="topic"), wordings, judgements, card.label)
+    documents = documents[["doc_id", "lang", "text"]]
+    return collection.build(documents, wordings, judgements, card.label)
 
 
 def questions(files: dict[File, Path], card: TaskCard) -> list[Question]:
@@ -73,12 +78,13 @@ def questions(files: dict[File, Path], card: TaskCard) -> list[Question]:
 def queries(asked: Iterable[Question]) -> pd.DataFrame:
     """Return the wordings of the questions as queries, by language."""
     rows = [
-        (f"{question.id}/{lang}", lang, text, question.id)
+        (f"{question.id}/{lang}", lang, text, question.id, question.answer_type)
         for question in asked
         for lang, text in question.wordings.items()
     ]
     rows.sort(key=lambda row: row[1])
-    return pd.DataFrame(rows, columns=["query_id", "lang", "text", "topic"], dtype="str")
+    found = pd.DataFrame(rows, columns=["query_id", "lang", "text", "topic", "answer_type"], dtype="str")
+    return found if found["answer_type"].any() else found.drop(columns="answer_type")
 
 
 def _answers(asked: list[Question]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -128,7 +134,7 @@ def _by_record(found: Iterable[tuple[str, Any]]) -> Iterator[Question]:
         spoken = spoken or set(wordings)
         if different := sorted(spoken ^ set(wordings)):
             raise UserError(f"{place} and the records before it differ in their languages: {', '.join(different)}.")
-        answers, aliases, binary = {}, {}, False
+        answers, aliases, binary, types = {}, {}, False, {}
         for code in (given := get(record, "answers", dict, place)):
             tag, listed = _tag(code, place), get(given, code, list, place)
             texts = [text_or_null(answer, "text", place) for answer in listed]
@@ -136,12 +142,14 @@ def _by_record(found: Iterable[tuple[str, Any]]) -> Iterator[Question]:
                 answers[tag] = texts
                 aliases[tag] = [alias for answer in listed for alias in answer.get("aliases") or []]
             binary = binary or any(answer.get("type") == "binary" for answer in listed)
+            types[tag] = listed[0].get("type") if listed else None
         yield Question(
             str(get(record, "example_id", int, place)),
             {_tag(code, place): get(wordings, code, str, place) for code in wordings},
             answers,
             aliases,
             binary,
+            types.get("en") or next(filter(None, types.values()), None),
         )
 
 

@@ -8,9 +8,15 @@ Lines end with LF or CRLF and nothing else (a U+2028 stays in its sentence); a b
 space around a line is none either. A line that is empty in one language is a wording that is missing there: the
 topic stays, in the other languages. The card's option `left_out` treats further lines so, which do not say what the
 other files say: `{ fr = [[425, 698]] }`, first and last, counted from 1.
+
+The option `facets` says what a file without a language holds of each topic, line by line, a line more at its head being
+a header: `{ domain = { column = 2 } }`, columns counted from 1, tabs between. With `match`, a regular expression, the
+value is what it finds first in the cell.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +31,8 @@ from tasks.errors import UserError
 def read(files: dict[File, Path], card: TaskCard) -> Collection:
     """Read one plain text per language."""
     texts: dict[str, list[str]] = {}
+    about = [path for file, path in files.items() if not file.language] if "facets" in card.options else []
+    files = {file: path for file, path in files.items() if path not in about}
     paths = list(files.values())
     for file, path in files.items():
         if not file.language or file.language in texts:
@@ -44,6 +52,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:
             "text": pd.Series([line for found in texts.values() for line in found], dtype="str"),
         }
     )
+    wordings = wordings.assign(**{name: cells * len(texts) for name, cells in _facets(about, count, card).items()})
     wordings = wordings[wordings["text"] != ""]
     return symmetric(wordings.assign(id=wordings["topic"] + "/" + wordings["lang"]), card)
 
@@ -64,13 +73,45 @@ def same_length(path: Path, found: list[str], other: Path, others: list[str]) ->
 
 
 def symmetric(wordings: pd.DataFrame, card: TaskCard) -> Collection:
-    """Build a Collection of wordings (`id, lang, text, topic`, facets) that are queries and documents at once."""
+    """Build a Collection of wordings (`id, lang, text, topic`) that are queries and documents at once.
+
+    Further columns are facets of the queries; `part` belongs to both sides.
+    """
+    documents = wordings.rename(columns={"id": "doc_id"})
     return collection.build(
-        wordings.rename(columns={"id": "doc_id"}).drop(columns="topic"),
+        documents[[column for column in ("doc_id", "lang", "text", "part") if column in documents]],
         wordings.rename(columns={"id": "query_id"}),
         pd.DataFrame({"topic": wordings["topic"], "doc_id": wordings["id"], "relevance": 1}),
         card.label,
     )
+
+
+def _facets(paths: list[Path], count: int, card: TaskCard) -> dict[str, list[str]]:
+    """Return what the card's facets are of each topic; where the pattern finds nothing, nothing is said."""
+    said: dict[str, dict[str, Any]] = card.options.get("facets", {})
+    if not said:
+        return {}
+    if not isinstance(said, dict):
+        raise UserError(f"{card.label}: options.facets must be a table of name = {{ column = 1 }}.")
+    if len(paths) != 1:
+        raise UserError(f"{card.label}: options.facets need one file without a language; there are {len(paths)}.")
+    rows = [(where, line.split("\t")) for where, line in text_lines.lines(paths[0])]
+    if len(rows) not in (count, count + 1):
+        raise UserError(f"{paths[0]} has {len(rows):,} lines and the texts have {count:,}; it must say one for each.")
+    found: dict[str, list[str]] = {}
+    for name, how in said.items():
+        try:
+            place, pattern = int(how["column"]) - 1, re.compile(how.get("match", ".*"))
+        except (TypeError, KeyError, ValueError, re.error) as error:
+            raise UserError(f'{card.label}: options.facets.{name} must be {{ column = 1, match = "…" }}.') from error
+        if name in ("topic", "lang", "text", "id"):
+            raise UserError(f"{card.label}: a facet cannot be called {name}, which every text has; name it otherwise.")
+        for where, cells in rows[-count:]:
+            if not 0 <= place < len(cells):
+                raise UserError(f"{where}: there is no column {place + 1}, which options.facets.{name} names.")
+        matches = [pattern.search(cells[place]) for _, cells in rows[-count:]]
+        found[name] = [match[0] if match else "" for match in matches]
+    return found
 
 
 def _leave_out(texts: dict[str, list[str]], count: int, card: TaskCard) -> None:
