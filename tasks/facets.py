@@ -49,7 +49,7 @@ def of(texts: Collection) -> Iterator[Facet]:
             yield Facet(side, str(name), as_text(frame[name]).set_axis(pd.Index(frame[key])))
 
 
-def as_text(values: "pd.Series[str]") -> "pd.Series[str]":
+def as_text(values: pd.Series) -> "pd.Series[str]":
     """Return values as text without space around it; what is blank is a hole, and whole numbers have no point."""
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():  # integers with holes among them
         values = values.astype("Int64")

@@ -2,8 +2,8 @@
 
 One configuration a language, each row a passage (`link`, `flores_passage`) and a question on it (`question_number`,
 `question`), the same in all languages. So a question with its number is a topic, and the passage it is asked on, in any
-language, is relevant. (The choice of answers, which Belebele is made for, is not used.) The facet `domain` of a question
-is the site that its passage is from, as the link says: wikinews, wikibooks, wikivoyage.
+language, is relevant. (The choice of answers, which Belebele is made for, is not used.) The facet `domain` is the site
+that a question's passage is from, as the link says: wikinews, wikibooks, wikivoyage.
 """
 
 import re
