@@ -242,4 +242,5 @@ def reported(task: Json, measure: str) -> list[Row]:
 
 def _languages(task: str) -> list[str]:
     """Return the languages of a task of the package; none if it has no such task."""
-    return sorted({file.language for file in card.find(task).files} - {""}) if task in card.catalogue() else []
+    files = card.find(task).files if task in card.catalogue() else ()
+    return sorted({file.language for file in files if file.language})

@@ -55,9 +55,7 @@ def averages(found: Slices, measure: str, setting: str) -> Table:
 
 def bias(found: Slices) -> Table:
     """Return one row for each value: the bias in the pool of all languages, as far as it follows from ranks."""
-    rows: list[Json] = [
-        next((row for row in part.says["bias"] if row["query_language"] == "macro"), {}) for part in _shown(found)
-    ]
+    rows = [_macro(part.says["bias"]) for part in _shown(found)]
     title = "Language bias in the pool of all languages (macro; what needs the top 100 is not sliced)"
     return _table(found, "multi", title, rows, BIAS)
 
@@ -99,6 +97,10 @@ def _averages(part: Slice, setting: str, measure: str) -> Json:
         return {}
     micro = (rows[measure] * rows["n"]).sum() / rows["n"].sum()
     return {"directions": len(rows), "n": int(rows["n"].sum()), "macro": rows[measure].mean(), "micro": micro}
+
+
+def _macro(rows: list[Json]) -> Json:
+    return next((row for row in rows if row["query_language"] == "macro"), {})
 
 
 def _table(found: Slices, setting: str, title: str, rows: list[Json], columns: dict[str, tuple[str, str]]) -> Table:

@@ -56,29 +56,29 @@ def report(
         raise UserError("Mined pairs are not of one question each, so mining has no slices; leave out --by.")
     if plots is not None and len({(evidence.label(one.says), one.says["task"]["data_hash"]) for one in found}) > 1:
         raise UserError("Plots side by side need results on the same data; draw other tasks one by one.")
-    cuts = [slices.of(one, by, name) if by else None for one in found]
+    cuts = [None if by is None else slices.of(one, by, name) for one in found]
     if name:  # slices are of the topics that are kept in any case, all else is of all topics
         kept = [cut is None or cut.every == 1 or plots is not None for cut in cuts]
         found = [evidence.measured(one, name) if all_of_it else one for one, all_of_it in zip(found, kept, strict=True)]
     for one, cut in zip(found, cuts, strict=True):
         if form == "json":
             print(json_text(summary(one, setting, cut)))
-            continue
-        if form == "csv":
+        elif form == "csv":
             if setting == MINING:
                 table = tables.every_pair(one.says)
             else:
                 table = sliced.every_direction(cut, setting) if cut else tables.every_direction(one.says, setting)
             rows = formats.comma_separated(table)
             print(rows if one is found[0] else rows.partition("\n")[2], end="")
-            continue
-        shown = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
-        if cut:
-            shown = sliced.of(cut, name or one.says["main_measure"], setting)
-        if form == "terminal":
-            show(one, shown)
         else:
-            print("\n".join(formats.TEXTS[form](part) for part in shown), end="")
+            if cut:
+                shown = sliced.of(cut, name or str(one.says["main_measure"]), setting)
+            else:
+                shown = tables.of_setting(one.says, setting, name) if setting else tables.of(one.says, name)
+            if form == "terminal":
+                show(one, shown)
+            else:
+                print("\n".join(formats.TEXTS[form](part) for part in shown), end="")
     if plots is not None:
         from leaderboard import plots as drawing
 
