@@ -57,7 +57,7 @@ def test_the_card_says_what_mining_needs() -> None:
     assert [file.language for file in task.files] == ["en", "zh", ""]
     for said in ("lower bound", "one pair of languages", "chosen on the same pairs"):
         assert said in task.description
-    assert "not stated" in task.licence
+    assert "no licence stated" in task.licence
     for suite in ("bitext", "all"):
         assert "bucc-zh-en" in card.suites()[suite]
 
