@@ -229,7 +229,12 @@ def _place(made: Path, path: Path) -> None:
 
 def amend(result: Result, **about: str) -> Result:
     """Rewrite what is only said of a model (citation, notes, name), which no number depends on."""
-    says = result.says | {"model": result.says["model"] | about}
+    return extend(result, model=result.says["model"] | about)
+
+
+def extend(result: Result, **fields: Json) -> Result:
+    """Rewrite fields of the evidence that its other numbers do not depend on."""
+    says = result.says | fields
     if says == result.says:
         return result
     part = result.folder / f".evidence.json.{os.getpid()}"
