@@ -1,5 +1,7 @@
 """Whether a difference is real: scipy as the oracle, and p-values that are uniform when nothing differs."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,12 +20,33 @@ def test_sign_flip_is_scipys(shift: float) -> None:
 
 
 def test_sign_flip_of_nothing_is_one_and_of_everything_is_least() -> None:
-    found = statistics.sign_flip(np.column_stack([np.zeros(50), np.ones(50), [1.0] + [0.0] * 49]), 999)
-    assert found.tolist() == [1, 1 / 1000, 1]
+    found = statistics.sign_flip(np.column_stack([np.zeros(12), np.ones(12), [1.0] + [0.0] * 11]), 9)
+    assert found.tolist() == [1, pytest.approx(1 / 10, abs=0.1), 1]
+
+
+@pytest.mark.parametrize("topics", [1, 2, 5, 16])
+def test_what_signs_cannot_show_is_bounded_from_above(topics: int) -> None:
+    """Without a single sign drawn, p is the bound: never below the share of all 2^n sign patterns."""
+    values = np.random.default_rng(topics).exponential(1, (topics, 200)) ** [[1, 4] * 100]
+    values[:, ::3] = values[:, ::3].round()
+    every = np.array(list(itertools.product([-1, 1], repeat=topics)))
+    exact = (np.abs(every @ values) >= values.sum(axis=0) - 1e-9).mean(axis=0)
+    found = statistics.sign_flip(values, 0)
+    assert (found >= exact - 1e-12).all()
+    assert found.max() <= 1
+
+
+def test_thousands_of_comparisons_can_be_corrected() -> None:
+    """A difference that hardly any pattern reaches stays significant among as many as FLORES-200 has."""
+    values = np.random.default_rng(9).normal(0, 1, (60, 4_000))
+    values[:, 0] += 1
+    found = statistics.holm(statistics.sign_flip(values, 999))
+    assert found[0] < 0.01
+    assert found[1:].min() > 0.05
 
 
 def test_sign_flip_does_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(4).standard_normal((30, 3)) + np.array([0.0, 0.2, 0.4])
+    values = np.random.default_rng(4).standard_normal((31, 3)) + np.array([0.0, 0.1, 0.2])
     whole = statistics.sign_flip(values, 500)
     monkeypatch.setattr(statistics, "BLOCK", 60)
     np.testing.assert_array_equal(statistics.sign_flip(values, 500), whole)
@@ -41,6 +64,12 @@ def test_holm_by_its_definition(p: list[float]) -> None:
     order = sorted(range(len(p)), key=lambda i: p[i])
     for place, i in enumerate(order):
         assert found[i] == pytest.approx(min(1, max((len(p) - j) * p[k] for j, k in enumerate(order[: place + 1]))))
+
+
+def test_benjamini_hochberg_is_scipys() -> None:
+    p = np.random.default_rng(10).uniform(0, 1, 200) ** 3
+    p[:20] = p[20:40]
+    np.testing.assert_allclose(statistics.benjamini_hochberg(p), scipy.stats.false_discovery_control(p))
 
 
 def test_shares_sum_up_to_the_macro_average() -> None:

@@ -1,0 +1,82 @@
+"""Two results in; why they cannot be compared, and what else differs between them, out.
+
+Every comparison is paired by topic, so it needs the same questions and the same documents in the same pools. What a
+model is and how it was run may differ: that is what is compared.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.evidence import Json, Result, label
+from tasks.errors import UserError
+
+RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")  # of the key's parts
+
+
+@dataclass(frozen=True)
+class Reason:
+    """How two results differ, in words; `prevents` says that they cannot be compared."""
+
+    text: str
+    prevents: bool
+
+
+def comparable(before: Result, after: Result, measure: str | None = None) -> list[Reason]:
+    """Return how two results differ, what prevents a comparison first; empty if only the numbers may.
+
+    Args:
+        before: the one that is compared with.
+        after: the other.
+        measure: by which they shall be compared; None: the main measure, which must then be the same.
+    """
+    one, other = before.says, after.says
+    reasons = [Reason(text, True) for text in _prevents(one, other, measure)]
+    parts, others = one["key_parts"], other["key_parts"]
+    if one["model"]["name"] != other["model"]["name"]:
+        reasons.append(Reason(f"the model was {one['model']['name']} and is {other['model']['name']}", False))
+    elif parts.get("model") != others.get("model"):
+        reasons.append(Reason("the model has the same name and other weights", False))
+    reasons += [
+        Reason(f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}", False)
+        for name in RUN
+        if parts.get(name) != others.get(name)
+    ]
+    if one["kept"] != other["kept"]:
+        reasons.append(Reason("the ranks of other topics are kept; those of both are compared", False))
+    return reasons
+
+
+def require(results: Sequence[Result], measure: str | None = None) -> None:
+    """Raise UserError, with the reason, unless the first result can be compared with each of the others."""
+    for other in results[1:]:
+        if reasons := [reason.text for reason in comparable(results[0], other, measure) if reason.prevents]:
+            raise UserError(f"{results[0].folder} and {other.folder} cannot be compared: {'; '.join(reasons)}.")
+
+
+def _prevents(one: Json, other: Json, measure: str | None) -> list[str]:
+    """Return why results cannot be compared; only the first of several reasons that follow from each other."""
+    if label(one) != label(other):
+        return [f"one is of the task {label(one)}, the other of {label(other)}"]
+    first, second = one["task"], other["task"]
+    found = []
+    for side, what in (("query_languages", "questions"), ("document_languages", "documents")):
+        if lone := sorted({*first[side]} ^ {*second[side]}):
+            some = f"{', '.join(lone[:5])}{', …' if len(lone) > 5 else ''}"
+            found.append(f"the languages of the {what} differ by {some}")
+    if not found and first["card_hash"] != second["card_hash"]:
+        found.append("the cards of the task differ, and so what is measured")
+    if not found and first["data_hash"] != second["data_hash"]:
+        found.append("the texts or judgements differ")
+    settings = [{row["setting"] for row in says["directions"]} for says in (one, other)]
+    if lone := sorted(settings[0] ^ settings[1]):
+        found.append(f"only one was run in the setting {', '.join(lone)}")
+    if measure is None and one["main_measure"] != other["main_measure"]:
+        found.append(
+            f"the main measures are {one['main_measure']} and {other['main_measure']} (name one with --measure)"
+        )
+    return found
+
+
+def _text(value: object) -> str:
+    return f"«{value}»" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
