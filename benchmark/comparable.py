@@ -16,10 +16,15 @@ RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engi
 
 @dataclass(frozen=True)
 class Reason:
-    """How two results differ, in words; `prevents` says that they cannot be compared."""
+    """How two results differ, in words.
+
+    * `prevents`: whether they cannot be compared.
+    * `what`: if they can, which of `RUN` differs, or `length`; "" for anything else.
+    """
 
     text: str
     prevents: bool
+    what: str = ""
 
 
 def comparable(before: Result, after: Result, measure: str | None = None) -> list[Reason]:
@@ -38,10 +43,12 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
     elif parts.get("model") != others.get("model"):
         reasons.append(Reason("the model has the same name and other weights", False))
     reasons += [
-        Reason(f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}", False)
+        Reason(f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}", False, name)
         for name in RUN
         if parts.get(name) != others.get(name)
     ]
+    if cut := _length(one["model"], other["model"]):
+        reasons.append(Reason(cut, False, "length"))
     if one["kept"] != other["kept"]:
         reasons.append(Reason("the ranks of other topics are kept; those of both are compared", False))
     return reasons
@@ -76,6 +83,17 @@ def _prevents(one: Json, other: Json, measure: str | None) -> list[str]:
             f"the main measures are {one['main_measure']} and {other['main_measure']} (name one with --measure)"
         )
     return found
+
+
+def _length(one: Json, other: Json) -> str:
+    """Say that another maximum length is at work: texts of as many tokens as before, of which another share is cut."""
+    if one.get("tokens") != other.get("tokens") or one.get("truncated") == other.get("truncated"):
+        return ""
+    shares = [
+        f"{says['truncated']['query']:.1%} of the queries and {says['truncated']['document']:.1%} of the documents"
+        for says in (one, other)
+    ]
+    return f"the maximum length was another: it cut {shares[0]}, and now {shares[1]}"
 
 
 def _text(value: object) -> str:

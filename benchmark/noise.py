@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import bias, evidence, ranking, summary, vectors
+from benchmark.blame import STRONG
 from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Json, Result
 from benchmark.progress import Progress
@@ -32,7 +33,6 @@ from tasks.fetch import cache_folder
 
 VARIED = ("batches", "order", "threads")
 KINDS = ("averages", "languages", "directions")
-STRONG = "strong"
 SMALLER = 4  # a batch of a repetition holds this part of the usual one
 SEED = 20_240_810
 Vectors = dict[Role, Floats]
