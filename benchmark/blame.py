@@ -44,8 +44,8 @@ def fell_through(
         directions: what the means are made of.
         suspects: languages that got worse among their own documents: of two means over the very same directions, it is
             theirs that is to blame.
-        level: a mean that is left must fall for more than chance at this level (normal approximation of the sign-flip
-            test).
+        level: what is left of a mean must fall for more than chance at this level, each (normal approximation of the
+            sign-flip test).
     """
     table, differences = directions.table, directions.differences
     side, language = fallen["side"].to_numpy(object), fallen["language"].to_numpy(object)

@@ -76,11 +76,12 @@ def _strong(before: Result, after: Result, measure: str, topics: pd.Index) -> tu
     first, second = (
         evaluate(bias.strong(result.ranks()), [parse(measure)])
         .astype(dict.fromkeys([*key, "query_lang", "topic"], "str"))
-        .set_index(key)[["query_lang", "topic", measure]]
-        for result in (before, after)
+        .set_index(key)
+        .rename(columns={measure: name})
+        for result, name in ((before, "before"), (after, "after"))
     )
-    both = first.join(second[measure], how="inner", rsuffix="_after").reset_index()
-    both = both.rename(columns={measure: "before", f"{measure}_after": "after", "pool": "doc_lang"})
+    both = first[["query_lang", "topic", "before"]].join(second["after"], how="inner").reset_index()
+    both = both.rename(columns={"pool": "doc_lang"})
     grouped = both.groupby(["query_lang", "doc_lang"])
     table = grouped[["before", "after"]].mean()
     table["n"] = grouped["topic"].nunique()

@@ -100,11 +100,12 @@ def check(before: Mapping[str, Result], after: Mapping[str, Result], thresholds:
     if not parts:
         return found
     table = pd.concat([part.table.assign(part=place) for place, part in enumerate(parts)], ignore_index=True)
-    norms = np.concatenate([np.sqrt((part.cells.differences**2).sum(axis=0)) for part in parts])
-    table = _judged(table, norms, thresholds.level)
+    spread = np.concatenate([_spread(part.cells.differences) for part in parts])
+    table = _judged(table, spread, thresholds.level)
     _blame(table, parts, thresholds.level)
-    of_task = table["part"].map(lambda place: parts[place].task)
-    return [replace(one, cells=table[of_task == one.task].drop(columns=["part", "language"])) for one in found]
+    places = {one.task: [place for place, part in enumerate(parts) if part.task == one.task] for one in found}
+    table = table.drop(columns="language")
+    return [replace(one, cells=table[table["part"].isin(places[one.task])].drop(columns="part")) for one in found]
 
 
 def results_in(folder: Path) -> dict[str, Result]:
@@ -138,8 +139,9 @@ def _require_known(thresholds: Thresholds, results: Sequence[Result]) -> None:
         for name, names in known.items():
             asked = getattr(where, name)
             if asked and asked not in names:
-                hint = nearest(asked, sorted(names)) or f"; take {', '.join(sorted(names))}."
-                raise UserError(f"{thresholds.source}: the {name} «{asked}» is not checked{hint}")
+                hint = nearest(asked, sorted(names)) if name != "language" else ""
+                hint = hint or f"; take {', '.join(sorted(names))}."
+                raise UserError(f"{thresholds.source or 'thresholds'}: the {name} «{asked}» is not checked{hint}")
 
 
 def _differences(before: Result | None, after: Result | None, thresholds: Thresholds) -> tuple[list[str], list[str]]:
@@ -200,7 +202,12 @@ def _noise(cell: Json, floors: pd.DataFrame, of_bias: "pd.Series[float]") -> flo
     return float(np.nan_to_num(floors.loc[place, cell["name"]])) if known else 0.0
 
 
-def _judged(table: pd.DataFrame, norms: Floats, level: float) -> pd.DataFrame:
+def _spread(differences: Floats) -> Floats:
+    """Return the standard error of the difference of each cell, from what the topics add to it [topics, cells]."""
+    return np.sqrt(((differences - differences.mean(axis=0)) ** 2).sum(axis=0))
+
+
+def _judged(table: pd.DataFrame, spread: Floats, level: float) -> pd.DataFrame:
     """Return the cells of all tasks with a verdict each, before anyone is acquitted."""
     fall = table["difference"].where(table["kind"] == BIAS, -table["difference"])
     two_sided = table["p"].to_numpy()
@@ -210,7 +217,7 @@ def _judged(table: pd.DataFrame, norms: Floats, level: float) -> pd.DataFrame:
     table = table.assign(
         p=worse,
         p_adjusted=statistics.holm(worse, weights),
-        seen=(ndtri(1 - first) + ndtri(POWER)) * norms,
+        seen=(ndtri(1 - first) + ndtri(POWER)) * spread,
         below=table["after"] < table["least"],
         verdict=SAME,
         through="",
@@ -233,9 +240,9 @@ def _blame(table: pd.DataFrame, parts: Sequence[_Part], level: float) -> None:
         own = language & (table["setting"] == "mono")
         fallen = table[language & ~own]
         limits = fallen[["limit", "noise"]].max(axis=1)
-        through = fell_through(
-            fallen.assign(limit=limits), part.cells.directions, list(table.loc[own, "language"]), level
-        )
+        suspects = list(table.loc[own, "language"])
+        each = level / max(1, len(fallen))
+        through = fell_through(fallen.assign(limit=limits), part.cells.directions, suspects, each)
         named = set()
         for row, names in zip(fallen.index, through, strict=True):
             if names is None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark import evidence
-from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES, other
+from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES
 from benchmark.check import IMPROVED, REGRESSED, SAME, WITHIN_NOISE, Checked
 from benchmark.noise import KINDS
 from benchmark.thresholds import RELATIVE
@@ -20,6 +20,7 @@ from leaderboard.tables import MOST, Table
 from tasks import languages
 from tasks.card import SETTINGS
 
+ORDER = (AVERAGES, LANGUAGES, DIRECTIONS, BIAS)
 WORST = 10  # directions that are listed
 
 
@@ -141,7 +142,7 @@ def _numbers(row: Row) -> dict[str, str]:
         "baseline": number(row["before"], kind),
         "now": number(row["after"], kind),
         "change": _change(row),
-        "may lose": number(row["limit"], kind),
+        "allowed": number(row["limit"], kind),
         "noise": _small(row["noise"]) if row["noise"] else "",
         "p": "<.001" if row["p_adjusted"] < 0.0005 else number(row["p_adjusted"]),
     }
@@ -170,7 +171,7 @@ def cell(row: Row) -> str:
     if kind == DIRECTIONS:
         return f"{direction(row)}, {setting}"
     if setting == "mono":
-        return f"{row['query_lang']} alone, mono"
+        return f"{row['query_lang']}, mono"
     return f"{row['side']} in {row['query_lang'] if row['side'] == 'queries' else row['pool']}, {setting}"
 
 
@@ -181,7 +182,7 @@ def sentence(row: Row) -> str:
         limits.append(f"at least {number(row['least'])} is asked for")
     fall = row["difference"] if row["kind"] == BIAS else -row["difference"]
     if fall > row["limit"] and row["verdict"] == REGRESSED:
-        limits.append(f"{number(row['limit'], kind)} may be lost, p {_numbers(row)['p']}")
+        limits.append(f"{number(row['limit'], kind)} is allowed, p {_numbers(row)['p']}")
     values = f"{number(row['before'], kind)} → {number(row['after'], kind)}"
     return f"{row['name']} {values} ({'; '.join([_change(row), *limits])})"
 
@@ -190,20 +191,24 @@ def findings(one: Checked) -> list[Finding]:
     """Return what is to be told of a task: why it could not be judged, or what regressed, each thing once."""
     if one.reasons:
         return [Finding(f"{one.task} could not be judged", f"not comparable: {'; '.join(one.reasons)}")]
-    rows = one.regressed.to_dict("records")
     groups: dict[str, list[Row]] = {}
-    for row in rows:
+    rows = one.regressed.to_dict("records")
+    for row in sorted(rows, key=lambda row: (ORDER.index(row["kind"]), row["difference"])):
         if row["kind"] == LANGUAGES:
             tag = row["query_lang"] if row["side"] == "queries" else row["pool"]
             title = f"{languages.name(tag)} ({tag}) regressed"
         elif row["kind"] == DIRECTIONS:
-            title = "" if row["through"] else f"{row['query_lang']}→{other(row['query_lang'], row['pool'])} regressed"
+            title = "" if row["through"] else "directions regressed"
         else:
             title = "averages regressed" if row["kind"] == AVERAGES else f"{row['name']} regressed"
         groups.setdefault(title, []).append(row)
     groups.pop("", None)
     return [
-        Finding(f"{one.task}: {title}", "; ".join(f"{cell(row)}: {sentence(row)}" for row in those))
+        Finding(
+            f"{one.task}: {title}",
+            "; ".join(f"{cell(row)}: {sentence(row)}" for row in those[:WORST])
+            + (f"; and {len(those) - WORST} more" if len(those) > WORST else ""),
+        )
         for title, those in groups.items()
     ]
 
@@ -215,8 +220,9 @@ def notes(one: Checked) -> list[str]:
     cells, found = one.cells, list(one.remarks)
     acquitted = cells[(cells["kind"] == LANGUAGES) & (cells["through"] != "")]
     if len(acquitted):
-        names = ", ".join(dict.fromkeys(name for text in acquitted["through"] for name in text.split(", ")))
-        found.append(f"{len(acquitted)} other means of languages fell through {names} alone")
+        names = list(dict.fromkeys(name for text in acquitted["through"] for name in text.split(", ")))
+        cause = " and ".join(names) if len(names) <= 2 else "those that regressed"
+        found.append(f"{len(acquitted)} other means of languages fell, but only through {cause}")
     seen = cells[cells["kind"] != BIAS].groupby("kind", sort=False)["seen"].median()
     told = [f"{kind} {number(value)}" for kind, value in seen.items() if value > 0]
     if told:
