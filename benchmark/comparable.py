@@ -43,6 +43,8 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
         for name in RUN
         if parts.get(name) != others.get(name)
     ]
+    if cut := _length(one["model"], other["model"]):
+        reasons.append(Reason("length", cut))
     if one["kept"] != other["kept"]:
         reasons.append(Reason("kept", "the ranks of other topics are kept; those of both are compared"))
     return reasons
@@ -77,6 +79,17 @@ def _prevents(one: Json, other: Json, measure: str | None) -> dict[str, str]:
             f"the main measures are {one['main_measure']} and {other['main_measure']} (name one with --measure)"
         )
     return found
+
+
+def _length(one: Json, other: Json) -> str:
+    """Say that another maximum length is at work: texts of as many tokens as before, of which another share is cut."""
+    if one.get("tokens") != other.get("tokens") or one.get("truncated") == other.get("truncated"):
+        return ""
+    shares = [
+        f"{says['truncated']['query']:.1%} of the queries and {says['truncated']['document']:.1%} of the documents"
+        for says in (one, other)
+    ]
+    return f"the maximum length was another: it cut {shares[0]}, and now {shares[1]}"
 
 
 def _text(value: object) -> str:

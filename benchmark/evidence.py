@@ -227,9 +227,9 @@ def _place(made: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def amend(result: Result, ranks: pd.DataFrame | None = None, **about: Json) -> Result:
-    """Rewrite what no number depends on: what is said `about` a model or a task, and the facets beside the ranks."""
-    says = result.says | {part: result.says[part] | changes for part, changes in about.items()}
+def amend(result: Result, ranks: pd.DataFrame | None = None, **fields: Json | list[Json]) -> Result:
+    """Rewrite fields that no other number depends on, and the facets beside the ranks."""
+    says = result.says | fields
     if says == result.says:
         return result
     if ranks is not None:  # first, so that evidence never speaks of facets that are not there

@@ -44,4 +44,4 @@ def renewed(result: Result, texts: Collection) -> Result:
         return result
     ranks = result.ranks()
     ranks = attached(ranks.drop(columns=columns(ranks.columns)), texts)
-    return evidence.amend(result, ranks, task={"facets_hash": digest})
+    return evidence.amend(result, ranks, task=result.says["task"] | {"facets_hash": digest})

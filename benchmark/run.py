@@ -83,38 +83,19 @@ def prepare(
 def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
-    card, model = task.card, encoder.model
-    roles: dict[Role, Role] = {"query": "query", "document": "query" if card.symmetric else "document"}
+    card, model, roles = task.card, encoder.model, roles_of(task.card)
     folder = evidence.prepare(results, model.name, card.label)
-    parts: dict[str, Any] = {
-        "schema": evidence.SCHEMA,
-        "task": card.label,
-        "task version": card.version,
-        "card": card.hash,
-        "data": task.collection.digest(),
-        "settings": list(task.settings),
-        "measures": [str(measure) for measure in task.measures],
-        "model": model.fingerprint,
-        "similarity": model.similarity,
-        "query prompt": model.prompts["query"],
-        "document prompt": model.prompts[roles["document"]],
-        "dtype": model.dtype,
-        "device": model.device,
-        "engine": model.engine,
-    }
+    parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
     if same := evidence.find(folder, card.label, key):
         progress.say(f"{card.label}: the result in {same.folder} has the same key and is shown as it is.")
         same = facets.renewed(same, task.collection)
-        return evidence.amend(same, model={"name": model.name, "citation": model.citation, "notes": model.notes})
+        about = {"name": model.name, "citation": model.citation, "notes": model.notes}
+        return evidence.amend(same, model=same.says["model"] | about)
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    texts: dict[Role, list[str]] = {
-        "query": list(task.collection.queries["text"]),
-        "document": task.collection.document_texts,
-    }
-    encoded = {}
+    texts, encoded = texts_of(task), {}
     for role in ROLES:
         with progress.texts(f"{card.label}: {'queries' if role == 'query' else 'documents'}") as advance:
             encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
@@ -122,7 +103,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
         rankings = ranking.ranked(
             task.collection,
-            _scorers(encoded["query"].vectors, encoded["document"].vectors),
+            scorers(encoded["query"].vectors, encoded["document"].vectors),
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -165,7 +146,39 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     return evidence.write(folder, card.label, says, ranked)
 
 
-def _scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
+def key_parts(task: Task, encoder: Encoder) -> dict[str, Any]:
+    """Return everything that the numbers of a result depend on."""
+    card, model = task.card, encoder.model
+    return {
+        "schema": evidence.SCHEMA,
+        "task": card.label,
+        "task version": card.version,
+        "card": card.hash,
+        "data": task.collection.digest(),
+        "settings": list(task.settings),
+        "measures": [str(measure) for measure in task.measures],
+        "model": model.fingerprint,
+        "similarity": model.similarity,
+        "query prompt": model.prompts["query"],
+        "document prompt": model.prompts[roles_of(card)["document"]],
+        "dtype": model.dtype,
+        "device": model.device,
+        "engine": model.engine,
+    }
+
+
+def roles_of(card: TaskCard) -> dict[Role, Role]:
+    """Return as what the texts of each role are encoded: where all texts are of one kind, as queries."""
+    return {"query": "query", "document": "query" if card.symmetric else "document"}
+
+
+def texts_of(task: Task) -> dict[Role, list[str]]:
+    """Return the texts of each role, in the order of the collection."""
+    return {"query": list(task.collection.queries["text"]), "document": task.collection.document_texts}
+
+
+def scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
+    """Return what scores any rows of these vectors."""
     return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 

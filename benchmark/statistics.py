@@ -56,10 +56,15 @@ def sign_flip(differences: Floats, flips: int = FLIPS, seed: int = SEED) -> Floa
     return np.minimum(reached / (flips + 1), bound)
 
 
-def holm(p: Floats) -> Floats:
-    """Return p-values adjusted for how many there are, by Holm's step-down method."""
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+def holm(p: Floats, weights: Floats | None = None) -> Floats:
+    """Return p-values adjusted for how many there are, by Holm's step-down method.
+
+    With `weights` (above 0) each has its share of the risk (Holm 1979, section 4); without, all have the same.
+    """
+    weights = np.ones(len(p)) if weights is None else weights
+    order = np.argsort(p / weights, kind="stable")
+    left = weights[order][::-1].cumsum()[::-1]
+    stepped = np.maximum.accumulate(p[order] / weights[order] * left)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1)
     return adjusted

@@ -14,6 +14,34 @@ if TYPE_CHECKING:
     from benchmark.slices import Slices
     from leaderboard.tables import Table
 
+Model = Annotated[
+    str | None,
+    typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A task, task@variant, suite, or folder of your own; may be repeated. "
+        "Default: the suite core for a model that is named, the embedded task demo otherwise."
+    ),
+]
+Name = Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")]
+QueryPrompt = Annotated[
+    str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
+]
+DocumentPrompt = Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")]
+Dtype = Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")]
+Revision = Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
+]
+Settings = Annotated[
+    str | None,
+    typer.Option(help="Of mono, cross, multi, pair, mining: which ones, comma between. Default: the card's."),
+]
+Languages = Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")]
+QueryLanguages = Annotated[str | None, typer.Option(help="Only queries in these languages.")]
+DocumentLanguages = Annotated[str | None, typer.Option(help="Only documents in these languages.")]
 Mirror = Annotated[
     str | None,
     typer.Option(help="Folder or https address that stands for raw.githubusercontent.com (or ISOGLOSS_MIRROR)."),

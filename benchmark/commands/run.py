@@ -9,10 +9,22 @@ import typer
 
 from benchmark.commands.common import (
     AsJson,
+    DocumentLanguages,
+    DocumentPrompt,
+    Dtype,
+    Languages,
     MeasureOption,
     Mirror,
+    Model,
+    Name,
     Offline,
+    QueryLanguages,
+    QueryPrompt,
     Results,
+    Revision,
+    Settings,
+    Tasks,
+    TrustRemoteCode,
     errors,
     json_text,
     listed,
@@ -22,38 +34,22 @@ from benchmark.commands.common import (
 
 
 def run(
-    model: Annotated[
-        str | None,
-        typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A task, task@variant, suite, or folder of your own; may be repeated. "
-            "Default: the suite core for a model that is named, the embedded task demo otherwise."
-        ),
-    ] = None,
+    model: Model = None,
+    task: Tasks = None,
     results: Results = Path("results"),
-    name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = "",
+    name: Name = "",
     citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = "",
     notes: Annotated[str, typer.Option(help="Anything to know of the model; kept with the result.")] = "",
-    query_prompt: Annotated[
-        str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
-    ] = None,
-    document_prompt: Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")] = None,
-    dtype: Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")] = "float32",
-    revision: Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")] = "",
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
-    ] = False,
-    settings: Annotated[
-        str | None,
-        typer.Option(help="Of mono, cross, multi, pair, mining: which ones, comma between. Default: the card's."),
-    ] = None,
+    query_prompt: QueryPrompt = None,
+    document_prompt: DocumentPrompt = None,
+    dtype: Dtype = "float32",
+    revision: Revision = "",
+    trust_remote_code: TrustRemoteCode = False,
+    settings: Settings = None,
     measure: MeasureOption = None,
-    languages: Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")] = None,
-    query_languages: Annotated[str | None, typer.Option(help="Only queries in these languages.")] = None,
-    document_languages: Annotated[str | None, typer.Option(help="Only documents in these languages.")] = None,
+    languages: Languages = None,
+    query_languages: QueryLanguages = None,
+    document_languages: DocumentLanguages = None,
     mirror: Mirror = None,
     offline: Offline = False,
     as_json: AsJson = False,

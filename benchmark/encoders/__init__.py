@@ -54,6 +54,8 @@ class Encoder(Protocol):
     model: Model
     budget: int
     """Padded tokens in a batch."""
+    threads: int
+    """Threads that compute; 0 stands for as many as the library takes."""
 
     def space(self, role: Role) -> dict[str, Any]:
         """Return everything besides the text that changes a vector of this role."""

@@ -157,6 +157,8 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
 class Checkpoint:
     """A sentence-transformers checkpoint in a local folder."""
 
+    threads = 0
+
     def __init__(
         self,
         folder: Path,
@@ -255,11 +257,25 @@ class Checkpoint:
         """Return [n, dim] from the library's own `encode_query` or `encode_document`, as one batch."""
         model = self._model()
         encode = model.encode_query if role == "query" else model.encode_document
-        with self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
+        with self._threading(), self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
             vectors = encode(
                 list(texts), prompt=self.model.prompts[role], batch_size=len(texts), show_progress_bar=False
             )
         return np.asarray(vectors, dtype=np.float32)
+
+    @contextmanager
+    def _threading(self) -> Iterator[None]:
+        if not self.threads:
+            yield
+            return
+        import torch
+
+        usual = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(usual)
 
     @contextmanager
     def _failing(self, doing: str) -> Iterator[None]:

