@@ -232,7 +232,7 @@ def amend(result: Result, **about: str) -> Result:
     return extend(result, model=result.says["model"] | about)
 
 
-def extend(result: Result, **fields: Json) -> Result:
+def extend(result: Result, **fields: Any) -> Result:
     """Rewrite fields of the evidence that its other numbers do not depend on."""
     says = result.says | fields
     if says == result.says:
