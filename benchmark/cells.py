@@ -88,8 +88,9 @@ def _strong(before: Result, after: Result, measure: str, topics: pd.Index) -> tu
     direction = grouped.ngroup().to_numpy()
     added = (both["after"] - both["before"]) / np.bincount(direction)[direction]
     cell = topics.get_indexer(pd.Index(both["topic"])) * len(table) + direction
-    differences = np.bincount(cell, added, len(topics) * len(table)).reshape(len(topics), -1)
-    return table.reset_index().assign(setting=STRONG, kind="direction", name=measure), differences
+    differences = np.bincount(cell, added, len(topics) * len(table)).astype(np.float64)
+    table = table.reset_index().assign(setting=STRONG, kind="direction", name=measure)
+    return table, differences.reshape(len(topics), -1)
 
 
 def _documents(directions: Directions, measure: str) -> tuple[pd.DataFrame, Floats]:

@@ -13,6 +13,7 @@ A language that got worse pulls down the means of the others; `benchmark.blame` 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from benchmark import cells, noise, statistics
 from benchmark.blame import STRONG, fell_through
 from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES, Cells, other
 from benchmark.comparable import comparable
-from benchmark.evidence import Json, Result, label, read
+from benchmark.evidence import Result, label, read
 from benchmark.thresholds import RELATIVE, Thresholds
 from tasks.errors import UserError, nearest
 
@@ -32,6 +33,7 @@ REGRESSED, NOT_COMPARABLE, IMPROVED, SAME, WITHIN_NOISE = VERDICTS
 STOPPING = {"query prompt": "prompts", "document prompt": "prompts", "dtype": "dtype", "length": "length"}
 POWER = 0.8
 Floats = NDArray[np.float64]
+Row = Mapping[Any, Any]  # a cell
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Checked:
 
         * `p_adjusted`: by Holm's method;
         * `noise`: the floor; 0 where none was measured;
-        * `limit`: how far it may move for the worse;
+        * `limit`: how far it may move for the worse; it improved if it moved by more for the better;
         * `least`: what it must reach; NaN for anything;
         * `seen`: the fall that would be told from chance four times in five;
         * `below`: whether it is below what it must reach;
@@ -152,7 +154,8 @@ def _differences(before: Result | None, after: Result | None, thresholds: Thresh
         return ["only the baseline has this task"], []
     measures = thresholds.measures or (None,)
     differing = dict.fromkeys(reason for measure in measures for reason in comparable(before, after, measure))
-    reasons, remarks = [], []
+    reasons: list[str] = []
+    remarks: list[str] = []
     for reason in differing:
         stops = reason.prevents or (reason.what in STOPPING and STOPPING[reason.what] not in thresholds.allow)
         (reasons if stops else remarks).append(reason.text)
@@ -179,7 +182,7 @@ def _parts(task: str, before: Result, after: Result, thresholds: Thresholds) -> 
     return found
 
 
-def _limits(task: str, cell: Json, thresholds: Thresholds) -> tuple[float, float]:
+def _limits(task: str, cell: Row, thresholds: Thresholds) -> tuple[float, float]:
     """Return how far a cell may move for the worse, and what it must reach (NaN: anything)."""
     name = cell["name"]
     if cell["kind"] == BIAS:
@@ -192,19 +195,21 @@ def _limits(task: str, cell: Json, thresholds: Thresholds) -> tuple[float, float
     return thresholds.drop(*about), np.nan if least is None else least
 
 
-def _noise(cell: Json, floors: pd.DataFrame, of_bias: "pd.Series[float]") -> float:
+def _noise(cell: Row, floors: pd.DataFrame, of_bias: "pd.Series[float]") -> float:
     """Return the noise floor of a cell; 0 where none was measured."""
     if cell["kind"] == BIAS:
         return float(of_bias.get(cell["name"], 0.0))
     strong = cell["setting"] == "multi" and cell["side"] == "documents"
     place = (STRONG if strong else cell["setting"], cell["kind"])
-    known = place in floors.index and cell["name"] in floors.columns
-    return float(np.nan_to_num(floors.loc[place, cell["name"]])) if known else 0.0
+    if place not in floors.index or cell["name"] not in floors.columns:
+        return 0.0
+    return float(np.nan_to_num(floors[cell["name"]].to_dict()[place]))
 
 
 def _spread(differences: Floats) -> Floats:
     """Return the standard error of the difference of each cell, from what the topics add to it [topics, cells]."""
-    return np.sqrt(((differences - differences.mean(axis=0)) ** 2).sum(axis=0))
+    spread: Floats = np.sqrt(((differences - differences.mean(axis=0)) ** 2).sum(axis=0))
+    return spread
 
 
 def _judged(table: pd.DataFrame, spread: Floats, level: float) -> pd.DataFrame:
@@ -223,8 +228,9 @@ def _judged(table: pd.DataFrame, spread: Floats, level: float) -> pd.DataFrame:
         through="",
     )
     quiet = (fall != 0) & (fall.abs() <= table["noise"])
-    up = (statistics.holm(better, weights) < level) & ~quiet
-    down = (table["p_adjusted"] < level) & (fall > table[["limit", "noise"]].max(axis=1))
+    enough = table[["limit", "noise"]].max(axis=1)
+    up = (statistics.holm(better, weights) < level) & (-fall > enough)
+    down = (table["p_adjusted"] < level) & (fall > enough)
     for verdict, those in ((WITHIN_NOISE, quiet), (IMPROVED, up), (REGRESSED, down | table["below"])):
         table.loc[those, "verdict"] = verdict
     return table

@@ -227,7 +227,7 @@ def _place(made: Path, path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def amend(result: Result, ranks: pd.DataFrame | None = None, **fields: Json | list[Json]) -> Result:
+def amend(result: Result, ranks: pd.DataFrame | None = None, **fields: Any) -> Result:
     """Rewrite fields that no other number depends on, and the facets beside the ranks."""
     says = result.says | fields
     if says == result.says:

@@ -11,6 +11,7 @@ The floor is of arithmetic alone. How far chance in the choice of the questions 
 trainings of one recipe lie apart, only for several trainings.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ def repetitions(encoder: Encoder, varied: Sequence[str] = VARIED) -> list[Repeti
         if name not in VARIED:
             hint = nearest(name, list(VARIED)) or f"; take {', '.join(VARIED)}."
             raise UserError(f"«{name}» is nothing that can be varied{hint}")
-    usual, threads = encoder.budget, encoder.threads or ranking.processors()
+    usual, threads = encoder.budget, encoder.threads or _threads()
     budget, other = max(1, usual // SMALLER), 1 if threads > 1 else 2
     known = (
         Repetition("batches", f"batches of {budget:,} tokens instead of {usual:,}", budget, encoder.threads),
@@ -63,6 +64,12 @@ def repetitions(encoder: Encoder, varied: Sequence[str] = VARIED) -> list[Repeti
         Repetition("threads", f"{other} instead of {threads}", usual, other),
     )
     return [one for one in known if one.varied in varied]
+
+
+def _threads() -> int:
+    """Return how many threads the libraries take by themselves."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else ranking.processors()
 
 
 def measure(
@@ -252,7 +259,7 @@ def _largest(before: Json, after: Json) -> pd.DataFrame:
 
 
 def _row(varied: str, how: str, before: Json, after: Json, gaps: Json | None = None, *, change: bool = False) -> Json:
-    scores = _largest(before, after)
+    scores = _largest(before, after).round(summary.DIGITS).to_dict("index")
     biases = [
         pd.DataFrame(says["bias"]).set_index("query_language")[list(bias.MEASURES)].astype(float)
         for says in (before, after)
@@ -265,13 +272,9 @@ def _row(varied: str, how: str, before: Json, after: Json, gaps: Json | None = N
         "change": change,
         **(gaps or {"texts": 0, "moved": None, "largest": None}),
         "scores": {
-            setting: {
-                kind: {name: round(value, summary.DIGITS) for name, value in scores.loc[setting, kind].items()}
-                for kind in KINDS
-                if (setting, kind) in scores.index
-            }
+            setting: {kind: scores[setting, kind] for kind in KINDS if (setting, kind) in scores}
             for setting in [*SETTINGS, STRONG]
-            if setting in scores.index
+            if (setting, "directions") in scores
         },
         "bias": {name: round(value, summary.DIGITS) for name, value in bias_moved.dropna().items()},
     }

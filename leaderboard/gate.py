@@ -117,7 +117,8 @@ def _languages(cells: pd.DataFrame, measure: str) -> Table:
         title += f": the {moved.nunique()} that improved or regressed"
     sides = [(setting, side) for setting in SETTINGS for side in ("queries", "documents")]
     sides = [pair for pair in sides if pair in {*zip(cells["setting"], cells["side"], strict=True)}]
-    rows, marks = [], {}
+    rows: list[dict[str, str]] = []
+    marks: dict[tuple[int, int], str] = {}
     for place, (tag, part) in enumerate(cells.groupby("language")):
         found = {(row["setting"], row["side"]): row for row in part.to_dict("records")}
         verdicts = {row["verdict"] for row in found.values()}
@@ -143,7 +144,7 @@ def _numbers(row: Row) -> dict[str, str]:
         "now": number(row["after"], kind),
         "change": _change(row),
         "allowed": number(row["limit"], kind),
-        "noise": _small(row["noise"]) if row["noise"] else "",
+        "noise": _small(row["noise"] or None),
         "p": "<.001" if row["p_adjusted"] < 0.0005 else number(row["p_adjusted"]),
     }
 

@@ -115,10 +115,11 @@ def test_what_is_left_must_be_more_than_chance() -> None:
 def slowly(found: Directions, fallen: pd.DataFrame, suspects: tuple[str, ...]) -> list[list[str] | None]:
     """The same by the letter, one mean and one direction at a time."""
     drops: dict[tuple[str, str, str], Any] = {
-        (row.setting, row.query_lang, row.doc_lang): found.differences[:, place]
-        for place, row in enumerate(found.table.itertuples())
+        (row["setting"], row["query_lang"], row["doc_lang"]): found.differences[:, place]
+        for place, row in enumerate(found.table.to_dict("records"))
     }
-    means = [(row.side, str(row.setting).replace("multi", "strong"), row.language) for row in fallen.itertuples()]
+    rows = fallen[["side", "setting", "language"]].astype(str).to_numpy().tolist()
+    means = [(side, setting.replace("multi", "strong"), lang) for side, setting, lang in rows]
     blamed: list[tuple[str, str]] = []
     guilty = set[int]()
 
@@ -142,7 +143,7 @@ def slowly(found: Directions, fallen: pd.DataFrame, suspects: tuple[str, ...]) -
             rows = left(place)
             if place in guilty or not rows:
                 continue
-            mean = sum(rows) / len(rows)
+            mean = np.mean(rows, axis=0)
             if mean.sum() < -fallen["limit"][place] and mean.sum() / np.sqrt((mean**2).sum()) <= -1.6448536269514722:
                 known = {*suspects, *(lang for _, lang in blamed)}
                 tie = worst >= 0 and np.isclose(mean.sum(), value, rtol=1e-9, atol=0)

@@ -197,7 +197,8 @@ def test_names_from_outside_are_shown_as_they_are(here: Path, tmp_path: Path) ->
 
 
 def test_many_directions_are_not_many_annotations(here: Path) -> None:
-    (found,) = check.check(*[{"one": evidence.read(here / name / "one")} for name in ("before", "after")], Thresholds())
+    before, after = ({"one": evidence.read(here / name / "one")} for name in ("before", "after"))
+    (found,) = check.check(before, after, Thresholds())
     found.cells.loc[found.cells["kind"] == "directions", ["verdict", "through"]] = ["regressed", ""]
     told = [finding for finding in gate.findings(found) if "directions" in finding.title]
     (finding,) = told

@@ -110,7 +110,7 @@ def test_noise_is_the_largest_change_over_what_was_encoded_again(
 ) -> None:
     rows = noise.measure(task, Moving(), result, progress)
     assert [row["varied"] for row in rows] == ["batches", "order", "threads"]
-    threads = 1 if ranking.processors() > 1 else 2
+    threads = 1 if noise._threads() > 1 else 2
     repeated = {
         "batches": plainly(task, 16),
         "order": plainly(task, 64, backwards=True),

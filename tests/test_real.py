@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import encoders, evidence, ranking, scoring, vectors
+from benchmark import check, encoders, evidence, ranking, scoring, vectors
 from benchmark import run as runner
 from benchmark.evidence import Result
 from benchmark.measures import evaluate, parse
 from benchmark.progress import Progress
 from benchmark.run import Task
+from benchmark.thresholds import Thresholds
 from tasks import card
 from tests import oracle
 
@@ -187,3 +188,40 @@ def test_killed_while_encoding_then_run_again(place: Path, mirror: str, tmp_path
     assert kept
     assert json.loads(done.stdout)["cost"]["texts_encoded"] < json.loads(whole.stdout)["cost"]["texts_encoded"]
     pd.testing.assert_frame_equal(ranks("last"), ranks("whole"))
+
+
+def test_a_checkpoint_that_lost_thai_is_caught_and_thai_alone_is_named(
+    xquad: tuple[Task, Result], checkpoint: Path, tmp_path: Path
+) -> None:
+    """Noise in the vectors of Thai texts; and, to every vector, as little as another batch makes."""
+    task, result = xquad
+    collection, encoder, rng = task.collection, encoders.load(str(checkpoint)), np.random.default_rng(0)
+    usual = {
+        role: vectors.encode(encoder, texts, role).vectors for role, texts in runner.texts_of(task).items()
+    }  # fmt: skip
+    here = {"query": collection.queries["lang"] == "th", "document": collection.documents["lang"] == "th"}
+
+    def checked(name: str, much: float, everywhere: bool) -> check.Checked:
+        moved = {}
+        for role, rows in usual.items():
+            noise = much * rng.standard_normal(rows.shape).astype(np.float32)
+            moved[role] = rows + (noise if everywhere else noise * here[role].to_numpy()[:, None])
+            vectors.normalise(moved[role])
+        folder = tmp_path / name
+        folder.mkdir()
+        ranks = ranking.rank(collection, runner.scorers(moved["query"], moved["document"]), task.settings).ranks
+        ranks.to_parquet(folder / "ranks.parquet")
+        limits = Thresholds(measures=("AP",), max_drop=0.0 if everywhere else 0.01, max_rise={})
+        (found,) = check.check({"xquad-r": result}, {"xquad-r": Result(folder, result.says)}, limits)
+        return found
+
+    lost = checked("lost", 0.02, everywhere=False).regressed
+    languages = lost[lost["kind"] == "languages"]
+    assert set(zip(languages["side"], languages["query_lang"] + languages["pool"], strict=True)) == {
+        ("queries", "th"), ("documents", "th"),
+    }  # fmt: skip
+    assert set(languages["setting"]) == {"mono", "cross", "multi"}
+    directions = lost[lost["kind"] == "directions"]
+    assert len(directions) == 20
+    assert all("th" in pair for pair in directions[["query_lang", "pool"]].to_numpy().tolist())
+    assert checked("as before", 1e-7, everywhere=True).verdict == "same"
