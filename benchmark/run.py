@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, facets, measures, mining, ranking, scoring, summary, vectors
+from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
@@ -157,6 +157,7 @@ def key_parts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "data": task.collection.digest(),
         "settings": list(task.settings),
         "measures": [str(measure) for measure in task.measures],
+        "intervals": intervals.ABOUT,
         "model": model.fingerprint,
         "similarity": model.similarity,
         "query prompt": model.prompts["query"],

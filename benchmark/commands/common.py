@@ -98,6 +98,7 @@ def summary(result: "Result", setting: str | None = None, cut: "Slices | None" =
         "task": evidence.label(says),
         "model": says["model"]["name"],
         "main_measure": says["main_measure"],
+        "intervals": says.get("intervals"),
         **_tables(says, setting),
         "ties": says["ties"],
         "cost": says["cost"],
@@ -115,8 +116,10 @@ def _tables(
     says: "Json", setting: str | None, biases: tuple[str, ...] = ("bias", "language_share", "consistency")
 ) -> "Json":
     return {
-        "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
-        "directions": [row for row in says["directions"] if setting in (None, row["setting"])],
+        **{
+            name: [row for row in says.get(name, []) if setting in (None, row["setting"])]
+            for name in ("averages", "directions", "languages")
+        },
         "strong": says["strong"] if setting in (None, "strong") else [],
         "mining": says.get("mining", []) if setting in (None, "mining") else [],
         **{name: says[name] if setting in (None, "multi") else [] for name in biases},
