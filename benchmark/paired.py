@@ -275,7 +275,7 @@ def _interval(sums: _Sums) -> Floats:
     """
     topics, base = sums.counts.shape
     drawn = intervals.draw(topics, intervals.REPLICATES, intervals.SEED)
-    reach = sums.cells["name"].map(REACH).fillna(1.0).to_numpy(np.float64)
+    reach = np.array([REACH.get(name, 1.0) for name in sums.cells["name"]])
     change = sums.after - sums.before
     found = np.full((2, len(sums.cells)), np.nan)
     made, held = np.zeros((2, sums.weights.shape[1], intervals.REPLICATES))

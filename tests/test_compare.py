@@ -21,7 +21,6 @@ from benchmark.ranking import ALL
 from leaderboard import differences, drawing, formats, heatmaps, plots
 from tasks import card, readers
 from tests.conftest import Ran
-from tests.noisy import checkpoints
 from tests.test_paired import MEASURE, two, uneven
 from tests.test_plots import check, lightness, made, tags
 
@@ -29,15 +28,10 @@ Bench = Callable[..., Ran]
 FORMATS = ("terminal", "md", "csv", "json")
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints(tmp_path_factory.mktemp("work"))
-
-
 @pytest.fixture
-def pair(results: Path) -> tuple[Path, Path]:
+def pair(trained: Path) -> tuple[Path, Path]:
     """A checkpoint and a later, better one."""
-    return results / "checkpoint-200/demo", results / "checkpoint-800/demo"
+    return trained / "checkpoint-200/demo", trained / "checkpoint-800/demo"
 
 
 def cell(**says: Any) -> dict[str, Any]:
@@ -106,8 +100,8 @@ def test_every_format_says_what_the_evidence_says(pair: tuple[Path, Path], bench
         assert f"{int(macro['wins'])}" in text
 
 
-def test_another_measure_the_other_correction_and_several_models(results: Path, bench: Bench) -> None:
-    folders = [results / f"checkpoint-{step}/demo" for step in (800, 400, 200)]
+def test_another_measure_the_other_correction_and_several_models(trained: Path, bench: Bench) -> None:
+    folders = [trained / f"checkpoint-{step}/demo" for step in (800, 400, 200)]
     ran = bench("compare", *folders, "--measure", "nDCG@5", "--fdr", "--format", "csv")
     rows = pd.read_csv(io.StringIO(ran.out), keep_default_na=False)
     assert rows["model"].drop_duplicates().tolist() == ["checkpoint-400", "checkpoint-200"]
@@ -331,10 +325,10 @@ def test_the_plot_has_the_same_bytes_again_and_stays_small(tmp_path: Path) -> No
     assert first[0].stat().st_size < 500_000
 
 
-def test_there_is_nothing_to_draw_without_two_languages(results: Path, tmp_path: Path, bench: Bench) -> None:
+def test_there_is_nothing_to_draw_without_two_languages(trained: Path, tmp_path: Path, bench: Bench) -> None:
     alone = [full(made(tmp_path / name, tags(4), name, pull, settings=["mono"])) for name, pull in (("a", 1), ("b", 2))]
     assert plots.write_differences(paired.compare(alone), tmp_path) == []
-    folders = [results / f"checkpoint-{step}/demo" for step in (200, 800)]
+    folders = [trained / f"checkpoint-{step}/demo" for step in (200, 800)]
     ran = bench("compare", *folders, "--plots", tmp_path / "plots", "--format", "csv")
     assert [Path(line).name for line in ran.err.splitlines()] == ["demo-differences.svg", "demo-differences.png"]
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from benchmark.changed import Change
     from benchmark.evidence import Json
     from benchmark.paired import Paired
+    from leaderboard.tables import Table
 
 FORMATS = ("terminal", "md", "csv", "json")
 
@@ -43,7 +44,10 @@ def compare(
         Path | None, typer.Option(help="Draw the differences by direction into this folder, SVG and PNG.")
     ] = None,
 ) -> None:
-    """Say whether the differences between results are real, by setting, language and direction, from their evidence."""
+    """Say whether the differences between results are real, by setting, language and direction, from their evidence.
+
+    Given one folder that holds results of checkpoints (models whose names end in -STEP), show their learning curves.
+    """
     from benchmark import changed, evidence, paired
     from benchmark.measures import parse
     from leaderboard import differences, formats
@@ -51,6 +55,9 @@ def compare(
     if form not in FORMATS:
         raise UserError(f"«{form}» is not a format; take {', '.join(FORMATS)}.")
     name = str(parse(measure)) if measure else None
+    if len(result) == 1 and not (result[0] / "evidence.json").exists() and result[0].is_dir():
+        _learning(result[0], name, form, plots)
+        return
     if len(result) < 2:
         raise UserError(f"A comparison needs two results; name another beside {result[0]}.")
     if len({path.resolve() for path in result}) < len(result):
@@ -110,13 +117,7 @@ def _show(
 
     for one, name, sides in zip(found, called[1:], topics, strict=True):
         for table in differences.of(one, (called[0], name)):
-            if form == "terminal":
-                grid = formats.terminal(table)
-                terminal.width = max(terminal.width, terminal.measure(grid).maximum)
-                terminal.print()
-                terminal.print(grid)
-            else:
-                print(formats.markdown(table))
+            _print(form, table)
         for word, changes in zip(("lost", "gained"), sides, strict=True):
             if changes:
                 terminal.print() if form == "terminal" else print()
@@ -134,6 +135,19 @@ def _show(
     for note in [why, *differences.notes(found, called, fdr)]:
         if note:
             say(note)
+
+
+def _print(form: str, table: "Table") -> None:
+    """Print a table; lines may break, numbers are never cut."""
+    from leaderboard import formats
+
+    if form == "md":
+        print(formats.markdown(table))
+        return
+    terminal, grid = console(), formats.terminal(table)
+    terminal.width = max(terminal.width, terminal.measure(grid).maximum)
+    terminal.print()
+    terminal.print(grid)
 
 
 def _as_json(
@@ -195,3 +209,27 @@ def _draw(found: "Sequence[Paired]", folder: Path) -> None:
         print(path, file=sys.stderr)
     if not paths:
         print("Nothing is drawn: a heat map needs directions between two languages.", file=sys.stderr)
+
+
+def _learning(folder: Path, measure: str | None, form: str, plots: Path | None) -> None:
+    """Show the learning curves of the checkpoints in a folder."""
+    from benchmark import evidence, learning
+    from leaderboard import drawing, formats
+    from leaderboard import learning as shown
+
+    runs = learning.read(folder)
+    found = [learning.curves(run, measure) for run in runs]
+    if form == "csv":
+        print(formats.comma_separated(shown.every_value(runs, found)), end="")
+    elif form == "json":
+        print(json_text({"runs": [shown.as_data(run, table) for run, table in zip(runs, found, strict=True)]}))
+    else:
+        for run, table in zip(runs, found, strict=True):
+            for one in shown.tables(run, table):
+                _print(form, one)
+    if plots is not None:
+        for run, table in zip(runs, found, strict=True):
+            figure = shown.draw(run, table)
+            for kind in ("svg", "png"):
+                path = plots / f"{run.task}-{evidence.slug(run.name)}-learning.{kind}"
+                print(drawing.save(figure, path, f"{run.task}: learning curves"), file=sys.stderr)
