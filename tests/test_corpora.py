@@ -368,6 +368,9 @@ def test_the_shipped_hub_cards_read_their_layout(
         assert readers.load(card.find(f"{name}@sw"), {}).document_languages == ["sw"]
 
 
+SITE = "https://en.wikinews.org/wiki/b"
+
+
 def test_belebele_is_parallel(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = card.find("belebele")
     assert len(found.options["languages"]) == len(found.languages) == 122
@@ -376,7 +379,7 @@ def test_belebele_is_parallel(tmp_path: Path, cache: Path, monkeypatch: pytest.M
         name: ("test", [
             {"link": "wiki/a", "question_number": 1, "flores_passage": f"a {name}", "question": f"1 {name}"},
             {"link": "wiki/a", "question_number": 2, "flores_passage": f"a {name}", "question": f"2 {name}"},
-            {"link": "wiki/b", "question_number": 1, "flores_passage": f"b {name}", "question": f"3 {name}"},
+            {"link": SITE, "question_number": 1, "flores_passage": f"b {name}", "question": f"3 {name}"},
         ])
         for name in ("eng_Latn", "zho_Hans", "swh_Latn")
     }  # fmt: skip
@@ -385,9 +388,13 @@ def test_belebele_is_parallel(tmp_path: Path, cache: Path, monkeypatch: pytest.M
     texts = load(tmp_path, "belebele", options)
     assert len(texts.documents) == 4
     assert len(texts.queries) == 6
-    assert texts.queries.groupby("topic").size().to_dict() == {"wiki/a/1": 2, "wiki/a/2": 2, "wiki/b/1": 2}
+    assert texts.queries.groupby("topic").size().to_dict() == {"wiki/a/1": 2, "wiki/a/2": 2, f"{SITE}/1": 2}
     assert judged(texts)["wiki/a/2", "zh-Hans/wiki/a"] == 1
-    assert ("wiki/a/2", "en/wiki/b") not in judged(texts)
+    assert ("wiki/a/2", f"en/{SITE}") not in judged(texts)
+    assert texts.queries.groupby("topic")["domain"].agg(["first", "nunique"]).fillna("").to_dict("index") == {
+        "wiki/a/1": {"first": "", "nunique": 0}, "wiki/a/2": {"first": "", "nunique": 0},
+        f"{SITE}/1": {"first": "wikinews", "nunique": 1},
+    }  # fmt: skip
     assert texts.documents["text"].tolist()[:2] == ["a eng_Latn", "b eng_Latn"]
 
 

@@ -388,6 +388,23 @@ def test_an_answer_without_text_leaves_a_question_unanswered(tmp_path: Path) -> 
     assert by_language(texts.queries) == {"en": 1, "fi": 1}
 
 
+@pytest.mark.parametrize("unit", ["question", "answer"])
+def test_records_of_mkqa_say_what_kind_of_answer_there_is(unit: str, tmp_path: Path) -> None:
+    answers = [
+        {"en": [{"type": "date", "text": "a"}], "fi": [{"type": "entity", "text": "b"}]},
+        {"en": [], "fi": [{"type": "entity", "text": "c"}, {"type": "date", "text": "d"}]},
+        {"en": [{"text": "e"}], "fi": []},
+    ]
+    rows = [RECORD | {"example_id": number, "answers": given} for number, given in enumerate(answers)]
+    (tmp_path / "mkqa.json").write_text(json.dumps(rows), encoding="utf-8")
+    texts = readers.load(own(tmp_path, "mkqa.json", unit=unit), {})
+    said = texts.queries.groupby("topic")["answer_type"].unique().map(list).to_dict()
+    assert {topic: [value for value in values if isinstance(value, str)] for topic, values in said.items()} == {
+        "0": ["date"], "1": ["entity"], "2": [],
+    }  # fmt: skip
+    assert list(texts.documents.columns) == ["doc_id", "lang", "text"]
+
+
 PASSAGE = {"id": "0", "question_lang": "q", "question_translated": "p", "context": "c", "title": None}
 
 

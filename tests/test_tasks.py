@@ -1,6 +1,7 @@
 """Cards, readers and the one format, on the embedded task and on the real files."""
 
 import hashlib
+import json
 import unicodedata
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def test_every_card_reads_and_says_its_licence(name: str) -> None:
     assert found.citation
     for variant in found.variants:
         assert card.find(f"{name}@{variant}").hash != found.hash
+    assert any(file.language for file in found.files) or not found.files
     for tag in found.languages:
         assert languages.name(tag)
 
@@ -119,6 +121,23 @@ def test_xquad_p_asks_for_paragraphs(real: str) -> None:
     texts = load("xquad-p", real)
     assert counts(texts) == dict.fromkeys(XQUAD, 240)
     assert pairs(texts) == 143_990
+
+
+def test_questions_have_the_english_article_as_a_facet(real: str) -> None:
+    asked = {name: load(name, real).queries for name in ("xquad-r", "mlqa-r")}
+    for queries in asked.values():
+        assert queries["article"].notna().all()
+        assert len(queries[["topic", "article"]].drop_duplicates()) == queries["topic"].nunique()
+    english = asked["xquad-r"].query("lang == 'en'")["article"].value_counts()
+    assert (len(english), english.index[0], english.iloc[0]) == (48, "Super_Bowl_50", 74)
+    assert asked["mlqa-r"]["article"].nunique() == 520
+    assert {"Pappataci fever", "Edgar Allan Poe"} <= set(asked["mlqa-r"].query("lang == 'ar'")["article"])
+
+
+@pytest.mark.parametrize("name", ["xquad-r", "xquad-p", "mlqa-r"])
+def test_the_committed_results_are_of_the_data_as_it_is_read(name: str, real: str) -> None:
+    path = Path(__file__).parent.parent / "results" / "random" / name / "evidence.json"
+    assert load(name, real).digest() == json.loads(path.read_text(encoding="utf-8"))["task"]["data_hash"]
 
 
 def test_variant_context_adds_the_paragraph(real: str) -> None:
