@@ -18,7 +18,7 @@ TAIL = (1 - LEVEL) / 2
 FEWEST = 10  # topics; an interval from fewer would be an invention
 NOISE = 1e-9  # what rounding may make of nothing
 DIGITS = 4  # after the point, at most
-FINE = 25
+FINE = 25  # units in the width of an interval, at least
 Floats = NDArray[np.float64]
 Counts = NDArray[np.integer[Any]]
 
@@ -52,8 +52,8 @@ def ratios(sums: Floats, queries: Floats, drawn_sums: Floats, drawn_queries: Flo
 def ends(means: Means, lowest: Floats, highest: Floats) -> list[list[float] | None]:
     """Return [low, high] or None for each mean, the last axis fastest.
 
-    Ends are rounded to tenths, hundredths, ... of which the interval is at least FINE wide, which is as well as a
-    thousand replicates know them. There are none of fewer than FEWEST topics.
+    Ends are rounded to the largest power of ten that the width has FINE of, which is as well as a thousand replicates
+    know them. There are none of fewer than FEWEST topics.
 
     Where all topics have one value c, so has every replicate, and a bootstrap would be certain of it. But if a share p
     of all topics is otherwise, n that are not come with probability (1 - p)^n; so p may be up to 1 - .025^(1/n), the

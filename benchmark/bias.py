@@ -17,6 +17,10 @@ from benchmark.ranking import ALL
 FROM_RANKS = ("rank_distance", "max_rank", "max_rank_normalised", "complete@10", "own_first")
 MEASURES = (*FROM_RANKS, *exposure.MEASURES)
 CHANCE = ("rank_distance_chance", "own_first_chance")
+RANGES = {  # of those that are not between 0 and 1
+    "rank_distance": (0.0, np.inf), "max_rank": (1.0, np.inf), "max_rank_normalised": (0.0, 100.0),
+    **{f"own_excess@{k}": (-1.0, 1.0) for k in exposure.DEPTHS},
+}  # fmt: skip
 PARTIAL = ("own_first", exposure.PEER)  # what some queries may lack
 
 

@@ -35,6 +35,7 @@ from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
 SCHEMA = 2
+ENDS = ("_low", "_high")
 RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank")
 TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
 Json = dict[str, Any]
@@ -82,7 +83,10 @@ def measured(result: Result, measure: str) -> Result:
 
 
 def directions(says: Json) -> pd.DataFrame:
-    """Return the directions of an evidence as a table: `setting, query_lang, pool, queries` and the measures."""
+    """Return the directions of an evidence as a table: `setting, query_lang, pool, queries, documents`, the measures.
+
+    The ends of the interval of `AP` are `AP_low` and `AP_high`.
+    """
     rows = [
         {
             "setting": row["setting"],
@@ -92,9 +96,20 @@ def directions(says: Json) -> pd.DataFrame:
             "documents": row["documents"],
         }
         | row["measures"]
+        | {
+            name + end: pair and pair[place]
+            for name, pair in row.get("intervals", {}).items()
+            for place, end in enumerate(ENDS)
+        }
         for row in says["directions"]
     ]
     return pd.DataFrame(rows)
+
+
+def ends(row: Json, measure: str) -> tuple[float, float] | None:
+    """Return the interval of a measure in a row of the evidence; None if there is none."""
+    found = row.get("intervals", {}).get(measure)
+    return found and (found[0], found[1])
 
 
 def label(says: Json) -> str:
@@ -250,9 +265,8 @@ def dumps(says: Json) -> str:
             lines = [f"{indent} {json.dumps(name)}: {inner(item, indent + ' ')}" for name, item in value.items()]
             return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            return (
-                "[\n" + ",\n".join(f"{indent} {json.dumps(row, ensure_ascii=False)}" for row in value) + f"\n{indent}]"
-            )
+            rows = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in value]
+            return "[\n" + ",\n".join(f"{indent} {row}" for row in rows) + f"\n{indent}]"
         return json.dumps(value, ensure_ascii=False)
 
     return inner(says, "") + "\n"

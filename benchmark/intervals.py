@@ -167,9 +167,9 @@ def bootstrap(
         threads: worker threads; None: the processors this process may use. They change time, never an interval.
     """
     by_lang: dict[str, list[Sums]] = {}
-    for part in parts:
-        by_lang.setdefault(part.lang, []).append(part)
-    topics = np.sort(pd.unique(np.concatenate([part.topics for part in parts])))
+    for some in parts:
+        by_lang.setdefault(some.lang, []).append(some)
+    topics = np.sort(pd.unique(np.concatenate([some.topics for some in parts])))
     weights = draw(len(topics), replicates, seed)
     found = Intervals({}, {}, {})
     totals: dict[str, _Total] = {}

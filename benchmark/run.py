@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, measures, ranking, scoring, summary, vectors
+from benchmark import evidence, intervals, measures, ranking, scoring, summary, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
@@ -88,6 +88,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "data": task.collection.digest(),
         "settings": list(task.settings),
         "measures": [str(measure) for measure in task.measures],
+        "intervals": intervals.ABOUT,
         "model": model.fingerprint,
         "similarity": model.similarity,
         "query prompt": model.prompts["query"],

@@ -8,15 +8,16 @@ all topics in any case.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from benchmark import averages, bias, consistency, exposure
+from benchmark import averages, bias, consistency, exposure, intervals
 from benchmark.exposure import Lists
 from benchmark.measures import Measure, evaluate
 from benchmark.ranking import ALL, TOP, Ranking
 from tasks.collection import Collection
 
-DIGITS = 8
+DIGITS = 6
 KEPT = 3_000_000  # answers whose ranks are kept at most
 LISTED = 3_000_000  # documents in the lists (top k) that are kept at most
 Json = dict[str, Any]
@@ -48,10 +49,12 @@ def tables(rankings: Iterable[Ranking], measures: Sequence[Measure], *, with_top
     names = [str(measure) for measure in measures]
     summed, shaped, strong, biased, shared, shown = [], [], [], [], [], []
     pools: list[pd.DataFrame] = []
+    by_topic: list[intervals.Sums] = []
     for ranking in rankings:
         values = evaluate(ranking.ranks, measures)
         summed.append(averages.sums(values, measures))
         shaped.append(averages.shapes(values))
+        by_topic += intervals.gather(values, names)
         pools.append(ranking.pools)
         pool = ranking.ranks[ranking.ranks["pool"] == ALL]
         if pool.empty:
@@ -66,8 +69,10 @@ def tables(rankings: Iterable[Ranking], measures: Sequence[Measure], *, with_top
         return {"directions": []}
     directed = averages.directions(pd.concat(summed), measures)
     means = averages.averages(directed, pd.concat(shaped), measures)
+    ends = intervals.bootstrap(by_topic, names, averages.setting_of)
     spoken = _languages(pools[0]) if len(pools) == 1 else sorted({lang for pool in pools for lang in _languages(pool)})
     found: Json = {
+        "intervals": intervals.ABOUT,
         "directions": [
             {
                 "setting": row["setting"],
@@ -76,6 +81,7 @@ def tables(rankings: Iterable[Ranking], measures: Sequence[Measure], *, with_top
                 "n": row["queries"],
                 "documents": row["documents"],
                 "measures": _rounded(row, names),
+                "intervals": ends.directions[row["query_lang"], row["pool"]],
             }
             for row in directed.to_dict("records")
         ],
@@ -87,7 +93,13 @@ def tables(rankings: Iterable[Ranking], measures: Sequence[Measure], *, with_top
                 "n": row["queries"],
                 "measures": _rounded(row, names),
             }
+            | ({"intervals": ends.averages[of]} if (of := (row["setting"], row["average"])) in ends.averages else {})
             for row in means.to_dict("records")
+        ],
+        "languages": [
+            {"setting": setting, "query_language": lang, "intervals": ends.languages[setting, lang]}
+            for setting, lang in averages.by_language(directed, names[0]).index
+            if (setting, lang) in ends.languages
         ],
         "strong": [
             {
@@ -127,11 +139,14 @@ def _biases(
         return {"bias": [], "language_share": [], "consistency": []}
     values = pd.concat(biased).astype({"query_lang": "str", "topic": "str"})
     rows = averages.bias_rows(values)
+    ends = _bias_intervals(values)
     share = pd.concat(shared).groupby(["k", "query_lang"]).sum().reset_index()
     agreed = consistency.by_pair(exposure.joined(shown), values)
     return {
         "bias": [
-            {"query_language": row.pop("query_lang"), "n": int(row.pop("queries"))} | _rounded(row, map(str, row))
+            {"query_language": (lang := row.pop("query_lang")), "n": int(row.pop("queries"))}
+            | _rounded(row, map(str, row))
+            | {"intervals": {name: None if pd.isna(row[name]) else ends[lang, name] for name in bias.MEASURES}}
             for row in rows.to_dict("records")
         ],
         "language_share": [
@@ -145,6 +160,19 @@ def _biases(
             for row in agreed.to_dict("records")
         ],
     }
+
+
+def _bias_intervals(values: pd.DataFrame) -> dict[tuple[str, str], list[float] | None]:
+    """Return the intervals of the bias measures by (query language, `macro` or `micro`; measure)."""
+    coded = values.astype({"query_lang": "category", "topic": "category"})
+    parts = []
+    for name in bias.MEASURES:
+        there = coded[coded[name].notna()]
+        named = pd.Categorical.from_codes(np.zeros(len(there), dtype=np.int8), pd.Index([name]))
+        parts += intervals.gather(there.assign(pool=named), [name])
+    found = intervals.bootstrap(parts, ["value"], lambda _, name: name, bias.RANGES)
+    averaged = {(average, name): ends for (name, average), ends in found.averages.items()}
+    return {key: ends["value"] for key, ends in (found.directions | averaged).items()}
 
 
 def _languages(pools: pd.DataFrame) -> list[str]:

@@ -7,7 +7,7 @@ report stand beside them as rows of their own, marked: nobody ran them here.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,7 @@ SETTINGS = ("multi", "cross", "mono", "pair")  # a board is ordered by the first
 PUBLISHED = Path(__file__).parent / "published.csv"
 FEW = 8  # languages that a heading names
 Scores = dict[str, dict[str, float]]
+Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Row:
     * `rank`: its rank group; None if it was not run here, or not in the board's setting.
     * `source`: where a reported row is from; "" for one that was run.
     * `note`: what makes a reported number another one than ours; "" if nothing does.
+    * `ends`: by setting, the interval of the main measure, where there is one.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Row:
     result: Result | None = None
     source: str = ""
     note: str = ""
+    ends: dict[str, Ends] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,9 @@ def _names(results: Sequence[Result], taken: set[str]) -> list[str]:
 
 def _row(name: str, result: Result, measure: str, rank: int | None) -> Row:
     says = result.says
-    scores = {row["setting"]: dict(row["measures"]) for row in says["averages"] if row["average"] == "macro"}
+    macro = [row for row in says["averages"] if row["average"] == "macro"]
+    scores = {row["setting"]: dict(row["measures"]) for row in macro}
+    ends = {row["setting"]: evidence.ends(row, measure) for row in macro}
     bias: Json = next((row for row in says["bias"] if row["query_language"] == "macro"), {})
     directed = evidence.directions(says)
     by_lang = averages.by_language(directed, measure)
@@ -181,6 +186,7 @@ def _row(name: str, result: Result, measure: str, rank: int | None) -> Row:
         worst,
         rank,
         result,
+        ends={setting: found for setting, found in ends.items() if found},
     )
 
 

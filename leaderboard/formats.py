@@ -39,7 +39,12 @@ LATEX_SIGNS = {
 
 
 def number(value: object, kind: str = "score") -> str:
-    """Write a number as tables of this field do: .800, +.012, 1,234, 12.3; a text as it is; "" for a hole."""
+    """Write a number as tables of this field do: .800, +.012, 1,234, 12.3; a text as it is; "" for a hole.
+
+    An interval, a pair of numbers, is `.780–.815`.
+    """
+    if isinstance(value, tuple):
+        return "–".join(number(end) for end in value)
     if value is None or pd.isna(value):  # type: ignore[call-overload]
         return ""
     if isinstance(value, str):

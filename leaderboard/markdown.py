@@ -30,11 +30,12 @@ CAPTIONS = {
 }
 READ = """\
 **mono** searches documents in the question's language, **cross** those in one other language, **multi** all languages
-together, where the answers in every language count. All figures are macro averages over directions. **rank distance**
-is how far apart a model puts the answers to one question that say the same in different languages, **own first** the
-share of questions whose first answer is in their own language. Models with the same **rank** cannot be told apart
-(paired sign-flip tests with questions as the unit, Holm's correction, 5 %). *Reported* figures are from papers: nobody
-ran them here, and what exactly was encoded may differ, so they have no rank."""
+together, where the answers in every language count. All figures are macro averages over directions; **95 %** is the
+interval of the one before it, from a bootstrap over questions. **rank distance** is how far apart a model puts the
+answers to one question that say the same in different languages, **own first** the share of questions whose first
+answer is in their own language. Models with the same **rank** cannot be told apart (paired sign-flip tests with
+questions as the unit, Holm's correction, 5 %). *Reported* figures are from papers: nobody ran them here, and what
+exactly was encoded may differ, so they have no rank."""
 
 
 def overview(boards: Sequence[Board]) -> str:
@@ -85,11 +86,13 @@ def standings(board: Board) -> tables.Table:
     cells = [_cells(board, row) for row in board.rows]
     cells.append(_cells(board, board.chance) | {"model": "a random order", "source": "computed"})
     table = pd.DataFrame(cells)
-    columns = ["rank", "model", *board.settings, "rank\ndistance", "own\nfirst", "own excess\n@10", "worst language",
+    scores = list(board.settings)
+    scores.insert(scores.index(board.setting) + 1, tables.LEVEL)
+    columns = ["rank", "model", *scores, "rank\ndistance", "own\nfirst", "own excess\n@10", "worst language",
                "parameters", "source"]  # fmt: skip
     table = table.reindex(columns=columns)
     table = table.dropna(axis="columns", how="all")
-    kinds = dict.fromkeys(board.settings, "score") | {
+    kinds = dict.fromkeys(scores, "score") | {
         "rank": "count", "rank\ndistance": "count", "own\nfirst": "score", "own excess\n@10": "signed",
         "parameters": "count",
     }  # fmt: skip
@@ -105,6 +108,7 @@ def _cells(board: Board, row: Row) -> dict[str, object]:
     return {
         "rank": row.rank,
         "model": row.name,
+        tables.LEVEL: row.ends.get(board.setting),
         **{setting: row.scores.get(setting, {}).get(board.measure) for setting in board.settings},
         "rank\ndistance": row.bias.get("rank_distance"),
         "own\nfirst": row.bias.get("own_first"),

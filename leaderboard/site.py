@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from benchmark.evidence import Json, Result
 from leaderboard import formats, markdown
-from leaderboard.boards import Board, Row
+from leaderboard.boards import Board, Ends, Row
 from tasks import languages
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -51,6 +51,7 @@ class Column:
     * `tag`: of a row, the language that the value is of; "" if it is of none.
     * `first`: the order at the first click.
     * `bar`: whether a bar from 0 to 1 stands under it.
+    * `ends`: of a row, the interval of the value, which stands under it; None is a hole.
     """
 
     label: str
@@ -60,6 +61,7 @@ class Column:
     tag: Callable[[Row], str] = lambda _: ""
     first: str = "descending"
     bar: bool = False
+    ends: Callable[[Row], Ends | None] = lambda _: None
 
 
 def page(boards: Sequence[Board]) -> str:
@@ -150,6 +152,9 @@ def _columns(board: Board) -> list[Column]:
     def score(setting: str, row: Row) -> float | None:
         return row.scores.get(setting, {}).get(main)
 
+    def ends(setting: str, row: Row) -> Ends | None:
+        return row.ends.get(setting)
+
     def drop(row: Row) -> float | None:
         mono, multi = score("mono", row), score("multi", row)
         return None if mono is None or multi is None else multi - mono
@@ -164,7 +169,10 @@ def _columns(board: Board) -> list[Column]:
         cost = row.result.says["cost"] if row.result else {}
         return cost.get("texts_per_second") if cost.get("texts_encoded") else None  # 0 texts take no time
 
-    columns = [Column(setting, quality, "score", partial(score, setting), bar=True) for setting in board.settings]
+    columns = [
+        Column(setting, quality, "score", partial(score, setting), bar=True, ends=partial(ends, setting))
+        for setting in board.settings
+    ]
     if {"mono", "multi"} <= set(board.settings):
         columns.append(Column("mono → multi", quality, "signed", drop))
     columns += [
@@ -188,6 +196,7 @@ def _cells(row: Row, columns: Sequence[Column], chance: Row) -> Json:
                 "value": "" if value is None else round(value, 4),
                 "bar": _percent(value) if column.bar else "",
                 "tick": _percent(floor) if (floor or 0) >= SEEN else "",
+                "ends": formats.number(column.ends(row)),
                 "tag": tag,
                 "language": _name(tag) if tag else "",
             }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from benchmark import averages, evidence
+from benchmark import averages, bca, evidence
 from tasks import languages
 from tasks.card import SETTINGS
 from tasks.errors import UserError
@@ -20,6 +20,7 @@ from tasks.errors import UserError
 MOST = 20  # languages in a matrix that is read
 EXTREMES = 10
 STRONG = "strong"
+LEVEL = f"{bca.LEVEL:.0%}".replace("%", " %")  # what stands above intervals
 SETTING_NAMES = {
     "mono": "mono: own language",
     "cross": "cross: one other",
@@ -40,7 +41,7 @@ class Table:
     * `name`: what a program calls it; `title`: what people read.
     * `cells`: texts and numbers; NaN or None is a hole. A column's label may have a line break.
     * `kinds`: how a column's numbers are written: `score` (.123), `signed` (+.123), `count` (1,234), `index` (12.3);
-      texts need none.
+      texts need none. A pair of numbers is an interval.
     * `marks`: (row, column), by place, to what is said of the cell: `own` language, `worst` of the table (or
       `own worst`), `mean`, `main` figure, `chance`.
     * `breaks`: rows before which a line is drawn.
@@ -93,7 +94,7 @@ def of_setting(says: evidence.Json, setting: str, measure: str | None = None) ->
         had = ", ".join(dict.fromkeys(directed["setting"]))
         raise UserError(f"This result was not run in the setting {setting}; it has {had}.")
     if setting in ("mono", "multi"):
-        yield by_direction(part, setting, list(says["directions"][0]["measures"]))
+        yield by_direction(says, setting, measure)
     else:
         pool = [_other(lang, pool) for lang, pool in zip(part["query_lang"], part["pool"], strict=True)]
         second = "documents" if setting == "cross" else "the second language of the pool"
@@ -132,8 +133,9 @@ def every_direction(says: evidence.Json, setting: str | None = None) -> Table:
             "documents": directed["documents"].astype("Int64"),
         }
     )
-    cells[names] = directed[names]
-    return Table("directions", "Every direction", cells, {"n": "count", "documents": "count"} | _scores(names))
+    columns = [f"{name}{end}" for name in names for end in ("", *evidence.ENDS)]
+    cells[columns] = directed.reindex(columns=columns)
+    return Table("directions", "Every direction", cells, {"n": "count", "documents": "count"} | _scores(columns))
 
 
 def _strong(says: evidence.Json) -> pd.DataFrame:
@@ -165,6 +167,7 @@ def summary(says: evidence.Json) -> Table:
             "directions": macro["directions"],
             "n": macro["n"],
             f"{main}\nmacro": macro["measures"][main],
+            f"{main}\n{LEVEL}": evidence.ends(macro, main),
             f"{main}\nmicro": found[setting, "micro"]["measures"][main],
             f"{main}\nchance": found[setting, "chance"]["measures"][main],
             **{f"{name}\nmacro": macro["measures"][name] for name in others},
@@ -173,13 +176,19 @@ def summary(says: evidence.Json) -> Table:
         for (setting, average), macro in found.items()
         if average == "macro"
     ]
-    table = pd.DataFrame(cells)
+    table = _known(pd.DataFrame(cells))
     kinds = dict.fromkeys(table.columns[3:], "score") | {
         "directions": "count", "n": "count", "rank\ndistance": "count",
     }  # fmt: skip
-    marks = {(row, 3): "main" for row in range(len(table))} | {(row, 5): "chance" for row in range(len(table))}
+    places = {list(table.columns).index(f"{main}\n{name}"): mark for name, mark in (("macro", "main"), ("chance",) * 2)}
+    marks = {(row, place): mark for place, mark in places.items() for row in range(len(table))}
     variant = f" @{task['variant']}" if task["variant"] else ""
     return Table("summary", f"{model['name']} on {task['title']}{variant}", table, kinds, marks)
+
+
+def _known(cells: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns of intervals where there is none: few topics, or the evidence of an earlier version."""
+    return cells.drop(columns=[name for name in cells if str(name).endswith(LEVEL) and cells[name].isna().all()])
 
 
 def between(
@@ -260,17 +269,29 @@ def extremes(single: pd.DataFrame, measure: str, title: str, kind: str = "score"
     return Table("extremes", title, cells, {measure: kind}, breaks=(half,))
 
 
-def by_direction(part: pd.DataFrame, setting: str, names: list[str]) -> Table:
-    """Return one row for each query language with the measures `names` of one setting, and their mean."""
-    cells = pd.DataFrame({"language": [_language(tag) for tag in part["query_lang"]]})
-    cells[["n", "documents", *names]] = part[["queries", "documents", *names]].to_numpy()
-    mean = {"language": "mean (macro)", "n": cells["n"].sum(), **cells[names].mean()}
-    marks = {(len(cells), column): "mean" for column in range(cells.shape[1])}
+def by_direction(says: evidence.Json, setting: str, measure: str) -> Table:
+    """Return one row for each query language with all measures of one setting, and their mean.
+
+    Args:
+        says: the evidence.
+        setting: `mono` or `multi`.
+        measure: the one whose interval stands beside it.
+    """
+    found = [row for row in says["directions"] if row["setting"] == setting]
+    (mean,) = (row for row in says["averages"] if (row["setting"], row["average"]) == (setting, "macro"))
+    shown = []
+    for row in [*found, mean]:
+        label = "mean (macro)" if row is mean else _language(row["query_language"])
+        shown.append({"language": label, "n": row["n"], "documents": row.get("documents")})
+        for name, value in row["measures"].items():
+            shown[-1][name] = value
+            if name == measure:
+                shown[-1][f"{name}\n{LEVEL}"] = evidence.ends(row, name)
+    cells = _known(pd.DataFrame(shown))
+    marks = {(len(found), column): "mean" for column in range(cells.shape[1])}
     title = f"{SETTING_NAMES[setting]}, by language of the question"
-    kinds = {"n": "count", "documents": "count"} | _scores(names)
-    return Table(
-        setting, title, pd.concat([cells, pd.DataFrame([mean])], ignore_index=True), kinds, marks, (len(cells),)
-    )
+    kinds = _scores(cells.columns[1:]) | {"n": "count", "documents": "count"}
+    return Table(setting, title, cells, kinds, marks, (len(found),))
 
 
 def rows(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Table:
@@ -286,13 +307,22 @@ def rows(says: evidence.Json, directed: pd.DataFrame, measure: str) -> Table:
             "n": directed.groupby("query_lang")["queries"].max().reindex(tags).to_numpy(),
         }
     )
+    ends = _by_language(says, measure)
     for setting in [name for name in SETTINGS if name in asked.index.get_level_values(0)]:
         label = "cross\nasking" if setting == "cross" else setting
         cells[label] = asked[setting].reindex(tags).to_numpy()
+        cells[f"{setting}\n{LEVEL}"] = pd.Series([ends.get((setting, tag)) for tag in tags], dtype="object")
         if setting == "cross":
             cells["cross\nfound"] = found.reindex(tags).to_numpy()
+    cells = _known(cells)
     kinds = {"class": "count", "n": "count"} | _scores(cells.columns[3:])
     return Table("languages", f"{measure} by language", cells, kinds)
+
+
+def _by_language(says: evidence.Json, measure: str) -> dict[tuple[str, str], tuple[float, float] | None]:
+    """Return the intervals of the means by setting and query language; of a single direction it is its own."""
+    rows = [*says["directions"], *says.get("languages", [])]  # a later one takes the place of an earlier one
+    return {(row["setting"], row["query_language"]): evidence.ends(row, measure) for row in rows}
 
 
 def bias(says: evidence.Json) -> Table:
@@ -302,37 +332,46 @@ def bias(says: evidence.Json) -> Table:
         for tag in row["query_languages"]:
             agreed.setdefault(tag, []).append(row["measures"])
     everywhere = [row["measures"] for row in says["consistency"]]
-    cells = []
+    shown: list[tuple[str, evidence.Json, list[dict[str, float | None]]]] = []
     for row in says["bias"]:
         tag = row["query_language"]
-        average = tag in ("macro", "micro")
-        pairs = (everywhere if tag == "macro" else []) if average else agreed.get(tag, [])
-        cells.append(
+        if tag not in ("macro", "micro"):
+            shown.append((_language(tag), row, agreed.get(tag, [])))
+            continue
+        shown.append((f"{tag} average", row, everywhere if tag == "macro" else []))
+        for place, word in enumerate(("from", "to") if tag == "macro" and "intervals" in row else ()):
+            ends = {name: pair and pair[place] for name, pair in row["intervals"].items()}
+            shown.append((f"{LEVEL} {word}", ends, []))
+    table = pd.DataFrame(
+        [
             {
-                "language": f"{tag} average" if average else _language(tag),
-                "n": row["n"],
-                "rank\ndistance": row["rank_distance"],
-                "\nchance": row["rank_distance_chance"],
-                "Max@R\n0-100": row["max_rank_normalised"],
-                "Comp\n@10": row["complete@10"],
-                "own\nfirst": row["own_first"],
-                "own first\nchance": row["own_first_chance"],
-                "own excess\n@10": row["own_excess@10"],
-                "AWRF@10\nuniform": row["awrf_uniform@10"],
-                "PEER\n@100": row["peer@100"],
-                "PEER\nn": row["peer@100_queries"],
+                "language": label,
+                "n": row.get("n"),
+                "rank\ndistance": row.get("rank_distance"),
+                "\nchance": row.get("rank_distance_chance"),
+                "Max@R\n0-100": row.get("max_rank_normalised"),
+                "Comp\n@10": row.get("complete@10"),
+                "own\nfirst": row.get("own_first"),
+                "own first\nchance": row.get("own_first_chance"),
+                "own excess\n@10": row.get("own_excess@10"),
+                "AWRF@10\nuniform": row.get("awrf_uniform@10"),
+                "PEER\n@100": row.get("peer@100"),
+                "PEER\nn": row.get("peer@100_queries"),
                 "RankC\n@10": _mean(pairs, "RankC@10"),
                 "MRC\n@10": _mean(pairs, "MRC@10"),
             }
-        )
-    table = pd.DataFrame(cells)
+            for label, row, pairs in shown
+        ]
+    )
     kinds = dict.fromkeys(table.columns[1:], "score") | {
         "n": "count", "rank\ndistance": "count", "\nchance": "count", "Max@R\n0-100": "index",
         "own excess\n@10": "signed", "PEER\nn": "count", "MRC\n@10": "signed",
     }  # fmt: skip
-    breaks = tuple(place for place, row in enumerate(says["bias"]) if row["query_language"] == "macro")
+    labels = [label for label, _, _ in shown]
+    ends_at = [place for place, label in enumerate(labels) if label.startswith(LEVEL)]
+    marks = {(place, column): "mean" for place in ends_at for column in range(table.shape[1])}
     title = "Language bias in the pool of all languages, by language of the question"
-    return Table("bias", title, table, kinds, breaks=breaks)
+    return Table("bias", title, table, kinds, marks, (labels.index("macro average"),))
 
 
 def spread(directed: pd.DataFrame, measure: str) -> Table:

@@ -34,7 +34,7 @@ def near(found: Any, expected: Any) -> None:
         for one, other in zip(found, expected, strict=True):
             near(one, other)
     elif isinstance(expected, float):
-        assert found == pytest.approx(expected, abs=2e-8)
+        assert found == pytest.approx(expected, abs=2e-6)
     else:
         assert found == expected
 

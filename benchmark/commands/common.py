@@ -69,8 +69,11 @@ def summary(result: "Result", setting: str | None = None) -> "Json":
         "task": evidence.label(says),
         "model": says["model"]["name"],
         "main_measure": says["main_measure"],
-        "averages": [row for row in says["averages"] if setting in (None, row["setting"])],
-        "directions": [row for row in says["directions"] if setting in (None, row["setting"])],
+        "intervals": says.get("intervals"),
+        **{
+            name: [row for row in says.get(name, []) if setting in (None, row["setting"])]
+            for name in ("averages", "directions", "languages")
+        },
         "strong": says["strong"] if setting in (None, "strong") else [],
         **{
             name: says[name] if setting in (None, "multi") else [] for name in ("bias", "language_share", "consistency")

@@ -3,9 +3,9 @@
     python -m tests.speed.coverage [--topics 200] [--samples 2000]
 
 A topic is asked in eleven languages, or (uneven) in some of them, and its values go together (a correlation of .6
-before they are bent into shape). Shapes are those of measures: much at 0 and 1, and skewed between. For each mean: the share of the
-samples whose interval holds it (in brackets: lies below it, lies above it), by BCa as it is used here, and by the plain
-percentiles of the same replicates. The last digit is uncertain by 5 with 2,000 samples.
+before they are bent into shape). Shapes are those of measures: much at 0 and 1, and skewed between. For each mean: the
+share of the samples whose interval holds it, and in brackets of those that lie below it and above it; by BCa as it is
+used here, then by the plain percentiles of the same replicates. With 2,000 samples a share is known to some .5 %.
 """
 
 import argparse
