@@ -78,7 +78,7 @@ def differences(found: Sequence[Paired], names: Sequence[str], title: str, level
         grids,
         ScalarMappable(Normalize(-most, most), LinearSegmentedColormap.from_list("signed", SIGNED)),
         title,
-        f"{note}Dark: less than before; pale: more. Hatched: not told apart from no difference.",
+        f"{note}Dark: lower; pale: higher. Hatched: not told apart from no difference.",
         unsure=[(cells["p_adjusted"] >= level).unstack(fill_value=False) for cells in tables],  # noqa: PD010
     )
 

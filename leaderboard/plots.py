@@ -63,7 +63,7 @@ def write_differences(found: Sequence[Paired], folder: Path, formats: Sequence[s
     called = compared.names(results)
     task = evidence.label(results[0].says)
     with drawing.style():
-        title = f"{drawing.clean(differences.task(found[0]))} · {found[0].measure} less that of {called[0]}"
+        title = f"{drawing.clean(differences.task(found[0]))} · {found[0].measure}: difference from {called[0]}"
         figure = heatmaps.differences(found, called[1:], title, differences.LEVEL)
     if figure is None:
         return []

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from benchmark import averages, evidence, measures
+from benchmark import averages, bias, evidence, measures
 from leaderboard import formats, tables
 from leaderboard.tables import Table
 from tasks import languages
@@ -76,6 +76,56 @@ def test_csv_without_a_setting_is_every_direction(made: evidence.Result, bench: 
         shown = found[row["setting"], row["query_language"], pool]
         assert float(shown["AP"]) == row["measures"]["AP"]
         assert (int(shown["n"]), int(shown["documents"])) == (row["n"], row["documents"])
+
+
+def test_every_mean_has_its_interval(made: evidence.Result, bench: Bench) -> None:
+    says = made.says
+    for row in [*says["directions"], *says["averages"]]:
+        if row.get("average") == "chance":
+            assert "intervals" not in row
+            continue
+        assert row["intervals"].keys() == row["measures"].keys()
+        for name, (low, high) in row["intervals"].items():
+            assert 0 <= low <= row["measures"][name] <= high <= 1, (row, name)
+    for row in says["bias"]:
+        assert set(row["intervals"]) == set(bias.MEASURES)
+        low, high = row["intervals"]["own_first"]
+        assert low <= row["own_first"] <= high
+    asked = says["task"]["query_languages"]
+    assert [(row["setting"], row["query_language"]) for row in says["languages"]] == [
+        (setting, lang) for setting in ("cross", "pair") for lang in asked
+    ]
+    other = evidence.measured(made, "P@7").says
+    for name in ("directions", "averages", "languages"):
+        pairs = [row.get("intervals", {}) for row in other[name]]
+        assert [{key: pair[key] for key in pair if key != "P@7"} for pair in pairs] == [
+            row.get("intervals", {}) for row in says[name]
+        ]
+        assert any(pair.get("P@7") for pair in pairs)
+    rows = pd.read_csv(io.StringIO(bench("report", RESULT, "--format", "csv", "--setting", "mono").out))
+    expected = [row["intervals"]["AP"] for row in says["directions"] if row["setting"] == "mono"]
+    assert rows[["AP_low", "AP_high"]].to_numpy().tolist() == expected
+    macro = next(row for row in says["averages"] if (row["setting"], row["average"]) == ("cross", "macro"))
+    shown = "–".join(formats.number(end) for end in macro["intervals"]["AP"])
+    for form in ("terminal", "md", "latex"):
+        ran = bench("report", RESULT, "--format", form)
+        assert shown in ran.out, form
+        assert re.search(r"95 \\?%", ran.out), form
+    assert json.loads(bench("report", RESULT, "--format", "json").out)["intervals"]["unit"] == "topic"
+
+
+def test_evidence_of_an_earlier_version_has_no_intervals_and_every_table(made: evidence.Result, bench: Bench) -> None:
+    says = {name: value for name, value in made.says.items() if name not in ("intervals", "languages")}
+    for name in ("directions", "averages", "bias"):
+        says[name] = [{key: value for key, value in row.items() if key != "intervals"} for row in says[name]]
+    (made.folder / "evidence.json").write_text(evidence.dumps(says), encoding="utf-8")
+    for form in FORMATS:
+        ran = bench("report", RESULT, "--format", form)
+        assert ran.code == 0, ran.err
+        assert not re.search(r"95 \\?%", ran.out), form
+    rows = pd.read_csv(io.StringIO(bench("report", RESULT, "--format", "csv").out))
+    assert rows["AP_low"].isna().all()
+    assert bench("leaderboard", "results").code == 0
 
 
 @pytest.mark.parametrize("setting", ["mono", "cross", "multi", "pair", "strong"])

@@ -57,6 +57,20 @@ def test_p_values_are_uniform_when_nothing_differs() -> None:
     assert scipy.stats.kstest(statistics.sign_flip(values, 999), "uniform").pvalue > 0.01
 
 
+def test_p_values_are_uniform_with_the_topic_as_the_unit_and_not_with_the_query() -> None:
+    """Two models that are alike on the whole, 60 topics in eleven languages: what helps one wording helps all."""
+    random = np.random.default_rng(11)
+    topics, langs, comparisons = 60, 11, 600
+    helped = random.exponential(1, (topics, 1, comparisons)) * random.choice([-1, 1], (topics, 1, comparisons))
+    differences = helped + random.normal(0, 1, (topics, langs, comparisons))
+    by_topic = statistics.sign_flip(differences.sum(axis=1), 999)
+    by_query = statistics.sign_flip(differences.reshape(-1, comparisons), 999)
+    assert scipy.stats.kstest(by_topic, "uniform").pvalue > 0.01
+    assert abs((by_topic < 0.05).mean() - 0.05) < 0.025
+    assert scipy.stats.kstest(by_query, "uniform").pvalue < 1e-9
+    assert (by_query < 0.05).mean() > 0.3, "the same question in eleven languages is not eleven observations"
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_by_its_definition(p: list[float]) -> None:
