@@ -257,7 +257,9 @@ def _blame(table: pd.DataFrame, parts: Sequence[_Part], level: float) -> None:
             table.loc[row, "through"] = ", ".join(names)
             if not table.loc[row, "below"]:
                 table.loc[row, "verdict"] = SAME
-        for row in table.index[mine & (table["kind"] == DIRECTIONS)]:
-            asked, pool = table.loc[row, ["query_lang", "pool"]]
-            sides = [f"queries in {asked}", f"documents in {other(asked, pool)}"]
-            table.loc[row, "through"] = ", ".join(name for name in sides if name in named)
+        directions = table[mine & (table["kind"] == DIRECTIONS)]
+        sides = [
+            (f"queries in {asked}", f"documents in {other(asked, pool)}")
+            for asked, pool in directions[["query_lang", "pool"]].to_numpy().tolist()
+        ]
+        table.loc[directions.index, "through"] = [", ".join(name for name in pair if name in named) for pair in sides]
