@@ -152,7 +152,7 @@ def _differences(before: Result | None, after: Result | None, thresholds: Thresh
         return ["the baseline lacks this task"], []
     if after is None:
         return ["only the baseline has this task"], []
-    measures = thresholds.measures or (None,)
+    measures = thresholds.measures or (str(before.says["main_measure"]),)
     differing = dict.fromkeys(reason for measure in measures for reason in comparable(before, after, measure))
     reasons: list[str] = []
     remarks: list[str] = []

@@ -16,15 +16,11 @@ RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engi
 
 @dataclass(frozen=True)
 class Reason:
-    """How two results differ, in words.
+    """How two results differ: in `what`, in words, and whether it `prevents` a comparison."""
 
-    * `prevents`: whether they cannot be compared.
-    * `what`: if they can, which of `RUN` differs, or `length`; "" for anything else.
-    """
-
+    what: str
     text: str
-    prevents: bool
-    what: str = ""
+    prevents: bool = False
 
 
 def comparable(before: Result, after: Result, measure: str | None = None) -> list[Reason]:
@@ -36,21 +32,21 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
         measure: by which they shall be compared; None: the main measure, which must then be the same.
     """
     one, other = before.says, after.says
-    reasons = [Reason(text, True) for text in _prevents(one, other, measure)]
+    reasons = [Reason(what, text, prevents=True) for what, text in _prevents(one, other, measure).items()]
     parts, others = one["key_parts"], other["key_parts"]
     if one["model"]["name"] != other["model"]["name"]:
-        reasons.append(Reason(f"the model was {one['model']['name']} and is {other['model']['name']}", False))
+        reasons.append(Reason("model", f"the model was {one['model']['name']} and is {other['model']['name']}"))
     elif parts.get("model") != others.get("model"):
-        reasons.append(Reason("the model has the same name and other weights", False))
+        reasons.append(Reason("model", "the model has the same name and other weights"))
     reasons += [
-        Reason(f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}", False, name)
+        Reason(name, f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}")
         for name in RUN
         if parts.get(name) != others.get(name)
     ]
     if cut := _length(one["model"], other["model"]):
-        reasons.append(Reason(cut, False, "length"))
+        reasons.append(Reason("length", cut))
     if one["kept"] != other["kept"]:
-        reasons.append(Reason("the ranks of other topics are kept; those of both are compared", False))
+        reasons.append(Reason("kept", "the ranks of other topics are kept; those of both are compared"))
     return reasons
 
 
@@ -61,25 +57,25 @@ def require(results: Sequence[Result], measure: str | None = None) -> None:
             raise UserError(f"{results[0].folder} and {other.folder} cannot be compared: {'; '.join(reasons)}.")
 
 
-def _prevents(one: Json, other: Json, measure: str | None) -> list[str]:
-    """Return why results cannot be compared; only the first of several reasons that follow from each other."""
+def _prevents(one: Json, other: Json, measure: str | None) -> dict[str, str]:
+    """Return what prevents a comparison, and why; of reasons that follow from each other the first."""
     if label(one) != label(other):
-        return [f"one is of the task {label(one)}, the other of {label(other)}"]
+        return {"task": f"one is of the task {label(one)}, the other of {label(other)}"}
     first, second = one["task"], other["task"]
-    found = []
+    found = {}
     for side, what in (("query_languages", "questions"), ("document_languages", "documents")):
         if lone := sorted({*first[side]} ^ {*second[side]}):
             some = f"{', '.join(lone[:5])}{', …' if len(lone) > 5 else ''}"
-            found.append(f"the languages of the {what} differ by {some}")
+            found[side.replace("_", " ")] = f"the languages of the {what} differ by {some}"
     if not found and first["card_hash"] != second["card_hash"]:
-        found.append("the cards of the task differ, and so what is measured")
+        found["card"] = "the cards of the task differ, and so what is measured"
     if not found and first["data_hash"] != second["data_hash"]:
-        found.append("the texts or judgements differ")
+        found["data"] = "the texts or judgements differ"
     settings = [{row["setting"] for row in says["directions"]} for says in (one, other)]
     if lone := sorted(settings[0] ^ settings[1]):
-        found.append(f"only one was run in the setting {', '.join(lone)}")
+        found["settings"] = f"only one was run in the setting {', '.join(lone)}"
     if measure is None and one["main_measure"] != other["main_measure"]:
-        found.append(
+        found["measure"] = (
             f"the main measures are {one['main_measure']} and {other['main_measure']} (name one with --measure)"
         )
     return found
@@ -97,4 +93,6 @@ def _length(one: Json, other: Json) -> str:
 
 
 def _text(value: object) -> str:
-    return f"«{value}»" if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict) and value:
+        return ", ".join(f"{name} {version}" for name, version in value.items())
+    return f"«{value}»" if isinstance(value, str) else json.dumps(value) if value else "nothing"

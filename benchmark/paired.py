@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
-from benchmark import averages, bias, exposure, statistics
+from benchmark import averages, bias, exposure, intervals, statistics
+from benchmark.bca import Means, ends, ratios
 from benchmark.comparable import require
 from benchmark.evidence import Result
 from benchmark.measures import evaluate, parse
@@ -31,8 +32,11 @@ BETTER = {  # than a measure of quality, of which higher is
     "rank_distance": "lower", "max_rank": "lower",
     "own_first": "even", **{f"own_excess@{k}": "even" for k in exposure.DEPTHS},
 }  # fmt: skip
-RESAMPLED = 2_000
-BLOCK = 1 << 23  # numbers held at once while topics are resampled: 64 MiB
+REACH = {  # how far two values of a topic can lie apart, where it is not 1
+    "rank_distance": np.inf, "max_rank": np.inf, "max_rank_normalised": 100.0,
+    **{f"own_excess@{k}": 2.0 for k in exposure.DEPTHS},
+}  # fmt: skip
+BLOCK = 1 << 23  # numbers in a table of replicates: 64 MiB
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
 
@@ -46,7 +50,7 @@ class Paired:
         * `setting`, `query_lang` (a tag, `macro` or `micro`), `pool` ("" where there are several), `name` of the value;
         * `better`: `higher` or `lower`; `even` where neither end is;
         * `n`: topics; `before`, `after`, `difference` (after less before);
-        * `low`, `high`: the 95 % interval of the difference, over resampled topics;
+        * `low`, `high`: the 95 % interval of the difference, by the bootstrap of `intervals`; NaN of few topics;
         * `p`: of `statistics.sign_flip`; `p_adjusted`: for how many cells of the kind there are;
         * `wins`, `ties`, `losses`: topics for which the second is better, equal, worse (higher and lower where neither
           end is better).
@@ -264,41 +268,50 @@ def _tested(sums: _Sums) -> tuple[pd.DataFrame, Floats]:
 
 
 def _interval(sums: _Sums) -> Floats:
-    """Return the ends of the 95 % interval of each cell's difference: [2, cells].
+    """Return the ends of the interval of each cell's difference, [2, cells]; NaN where there is none.
 
-    Topics are drawn with replacement, and every cell's mean is taken of the queries of the topics that were drawn. A
-    mean of cells is of those that have a query then.
+    As in `intervals`: a replicate draws topics, and every mean is taken of the queries that they bring. A mean of base
+    cells is of those that have a query then.
     """
     topics, base = sums.counts.shape
+    drawn = intervals.draw(topics, intervals.REPLICATES, intervals.SEED)
+    reach = np.array([REACH.get(name, 1.0) for name in sums.cells["name"]])
     change = sums.after - sums.before
-    made, there = np.zeros((2, RESAMPLED, sums.weights.shape[1]))
-    found = []
-    step, rows = max(1, BLOCK // RESAMPLED), max(1, BLOCK // topics)
-    for start in range(0, base, step):
-        block = slice(start, start + step)
-        random = np.random.default_rng(statistics.SEED)
-        means = np.empty((RESAMPLED, change[:, block].shape[1]))
-        for first in range(0, RESAMPLED, rows):
-            count = min(rows, RESAMPLED - first)
-            drawn = random.integers(0, topics, (count, topics)) + np.arange(count)[:, None] * topics
-            times = np.bincount(drawn.ravel(), minlength=count * topics).reshape(count, topics).astype(np.float64)
-            queries = times @ sums.counts[:, block]
-            part = means[first : first + count]
-            part[:] = np.nan
-            np.divide(times @ change[:, block], queries, out=part, where=queries > 0)
-        known = ~np.isnan(means)
-        made += np.nan_to_num(means) @ sums.weights[block]
-        there += known @ sums.weights[block]
-        found.append(_quantiles(means))
-    found.append(_quantiles(np.divide(made, there, out=np.full(made.shape, np.nan), where=there > 0)))
-    return np.concatenate(found, axis=1)
-
-
-def _quantiles(means: Floats) -> Floats:
-    """Return the ends of the middle 95 % of each column, over what it has: [2, columns]."""
-    ends, holes = [2.5, 97.5], np.isnan(means)
-    found = np.full((len(ends), means.shape[1]), np.nan)
-    whole, partly = ~holes.any(axis=0), holes.any(axis=0) & ~holes.all(axis=0)
-    found[:, whole] = np.percentile(means[:, whole], ends, axis=0)
-    found[:, partly] = np.nanpercentile(means[:, partly], ends, axis=0)
+    found = np.full((2, len(sums.cells)), np.nan)
+    made, held = np.zeros((2, sums.weights.shape[1], intervals.REPLICATES))
+    influence = np.zeros((sums.weights.shape[1], topics))
+    known = np.flatnonzero(sums.counts.any(axis=0))
+    step = max(1, BLOCK // max(topics, intervals.REPLICATES))
+    for start in range(0, len(known), step):
+        block = known[start : start + step]
+        means = ratios(
+            change[:, block].T,
+            sums.counts[:, block].T,
+            _drawn(change[:, block], drawn),
+            _drawn(sums.counts[:, block], drawn),
+        )
+        found[:, block] = _pairs(means, reach[block])
+        weights = sums.weights[block].T
+        made += weights @ np.nan_to_num(means.drawn)
+        held += weights @ np.isfinite(means.drawn).astype(np.float64)
+        influence += weights @ means.influence
+    value = sums.weights.T @ (change.sum(axis=0) / np.maximum(sums.counts.sum(axis=0), 1))
+    asked = ((sums.counts > 0) @ sums.weights > 0).sum(axis=0)
+    whole = Means(value, np.divide(made, held, out=np.full(made.shape, np.nan), where=held > 0), influence, asked)
+    found[:, base:] = _pairs(whole, reach[base:])
     return found
+
+
+def _drawn(columns: Floats, drawn: NDArray[np.uint8]) -> Floats:
+    """Return the sums of columns [topics, columns] in each replicate: [columns, replicates]."""
+    found = np.zeros((columns.shape[1], drawn.shape[1]))
+    step = max(1, BLOCK // drawn.shape[1])
+    for start in range(0, len(columns), step):
+        some = slice(start, start + step)
+        found += columns[some].T @ drawn[some].astype(np.float64)
+    return found
+
+
+def _pairs(means: Means, reach: Floats) -> Floats:
+    pairs = [pair or (np.nan, np.nan) for pair in ends(means, -reach, reach)]
+    return np.array(pairs).reshape(-1, 2).T

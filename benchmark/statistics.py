@@ -12,7 +12,7 @@ from scipy.special import ndtr
 Floats = NDArray[np.float64]
 FLIPS = 9_999
 SEED = 20_240_810
-BLOCK = 1 << 24  # signs drawn, and sums made of them, at once
+BLOCK = 1 << 22  # signs drawn, and sums made of them, at once
 TIGHT = float(1 / (4 * ndtr(-np.sqrt(2))))  # 3.18
 
 

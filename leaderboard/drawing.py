@@ -33,6 +33,8 @@ INK, GREY, FAINT = "#1c1c1c", "#666666", "#dddddd"
 DARK, MIDDLE, PALE = "#1f4068", "#5b9ab8", "#dfe3e6"
 # Pale where little is found; equal steps of lightness, which the colour-blind and a grey print keep.
 SEQUENCE = ("#f4f1e6", "#cad9c0", "#99c1b3", "#6ea7a9", "#498ba0", "#326e94", "#255381", "#1e3768", "#1a1f4a")
+# From what is lost (dark, brown) over no difference to what is gained (pale, green): lighter all the way.
+SIGNED = ("#501b14", "#81321e", "#ac542b", "#c08357", "#b6b3ae", "#94cec9", "#8be4db", "#a7f4e8", "#e3fcf6")
 DPI = 100  # of measuring
 SHARP, MOST_PIXELS = 200, 5000  # dots per inch of a saved picture, and its longest side
 MARGIN, GAP = 0.15, 0.25  # inches
@@ -171,8 +173,18 @@ class Sheet:
         most = bisect_right(cuts, room, key=lambda cut: self.width(f"{text[:cut]}…", points, weight))
         return f"{text[: max(most - 1, 0)].rstrip()}…"
 
-    def finish(self, title: str, note: str, keys: Sequence[Artist] = (), scale: ScalarMappable | None = None) -> Figure:
-        """Place the panels so that nothing of them is clipped, and the title, a sentence and the key above them."""
+    def finish(
+        self,
+        title: str,
+        note: str,
+        keys: Sequence[Artist] = (),
+        scale: ScalarMappable | None = None,
+        shown: tuple[float, float] | None = None,
+    ) -> Figure:
+        """Place the panels so that nothing of them is clipped, and the title, a sentence and the key above them.
+
+        The key is a legend of `keys`, or the colours of a `scale`, as far as they are `shown` (None: all).
+        """
         left, right, above, below = self._overhang()
         xs = MARGIN + np.cumsum(left + np.append(0, right[:-1] + self.size[0] + GAP))
         body = xs[-1] + self.size[0] + right[-1] - MARGIN
@@ -200,7 +212,7 @@ class Sheet:
         if legend:
             legend.set_bbox_to_anchor((MARGIN / width, 1 - down / height))
         elif scale:
-            self._scale(scale, (MARGIN + 0.1, height - down), (width, height))
+            self._scale(scale, shown, (MARGIN + 0.1, height - down), (width, height))
         return self.figure
 
     def _overhang(self) -> tuple[Floats, ...]:
@@ -239,16 +251,22 @@ class Sheet:
             legend.remove()
         return legend
 
-    def _scale(self, scale: ScalarMappable, corner: tuple[float, float], size: tuple[float, float]) -> None:
+    def _scale(
+        self,
+        scale: ScalarMappable,
+        shown: tuple[float, float] | None,
+        corner: tuple[float, float],
+        size: tuple[float, float],
+    ) -> None:
         """Draw the colours of a scale in a strip, its upper left corner at `corner` on a page of `size` (inches)."""
         (x, y), (width, height), (long, thick) = corner, size, (2.4, 0.11)
         low, high = scale.get_clim()
         assert low is not None
         assert high is not None
-        end = min(high, 0.0) if low < 0 else high  # where nothing is above 0, nothing above 0 is shown
+        start, end = shown or (low, high)
         strip = self.figure.add_axes((x / width, (y - thick) / height, long / width, thick / height))
-        steps = np.linspace(low, end, 256)[None]
-        strip.imshow(steps, cmap=scale.get_cmap(), norm=Normalize(low, high), aspect="auto", extent=(low, end, 0, 1))
+        steps = np.linspace(start, end, 256)[None]
+        strip.imshow(steps, cmap=scale.get_cmap(), norm=Normalize(low, high), aspect="auto", extent=(start, end, 0, 1))
         strip.set_yticks([])
         strip.xaxis.set_major_formatter(SHORT)
         strip.tick_params(labelsize=7.5)

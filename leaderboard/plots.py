@@ -10,8 +10,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from benchmark import evidence
 from benchmark.evidence import Result
-from leaderboard import compared, drawing, heatmaps, rowplots, scatters
+from benchmark.paired import Paired
+from leaderboard import compared, differences, drawing, heatmaps, rowplots, scatters
 from leaderboard.compared import Model
 
 PLOTS: dict[str, Callable[[Sequence[Model]], Figure | None]] = {
@@ -53,3 +55,16 @@ def write(
         for name, figure in draw(results, measure)
         for kind in formats
     ]
+
+
+def write_differences(found: Sequence[Paired], folder: Path, formats: Sequence[str] = ("svg", "png")) -> list[Path]:
+    """Write the heat map of what differs between results, as `write` does; no paths where there is nothing to draw."""
+    results = [found[0].before, *(one.after for one in found)]
+    called = compared.names(results)
+    task = evidence.label(results[0].says)
+    with drawing.style():
+        title = f"{drawing.clean(differences.task(found[0]))} · {found[0].measure} less that of {called[0]}"
+        figure = heatmaps.differences(found, called[1:], title, differences.LEVEL)
+    if figure is None:
+        return []
+    return [drawing.save(figure, folder / f"{task}-differences.{kind}", f"{task}: differences") for kind in formats]

@@ -66,6 +66,14 @@ def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of checkpoints of one training run, made with the embedded model."""
+    from tests.noisy import checkpoints
+
+    return checkpoints(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real, tiny, untrained sentence-transformers checkpoint with prompts as e5 has them."""
     import torch

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from benchmark import averages, bias, evidence, exposure, measures, paired, statistics, summary
+from benchmark import averages, bias, evidence, exposure, intervals, measures, paired, statistics, summary
 from benchmark.comparable import comparable, require
 from benchmark.evidence import Result
 from benchmark.measures import parse
@@ -135,11 +135,11 @@ def sample(found: pd.DataFrame) -> list["pd.Series[Any]"]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw few signs and topics, where it is not them that are tested."""
-    monkeypatch.setattr(paired, "RESAMPLED", 40)
+    monkeypatch.setattr(intervals, "REPLICATES", 40)
     monkeypatch.setattr(statistics, "sign_flip", partial(statistics.sign_flip, flips=99))
 
 
-@settings(parent=relaxed, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(parent=relaxed, max_examples=20, suppress_health_check=list(HealthCheck))
 @given(problem=problems(), much=st.sampled_from([0.0, 0.3]))
 def test_before_and_after_are_what_the_evidence_says(
     short: None, problem: tuple[Collection, Floats, Floats], much: float
@@ -169,9 +169,10 @@ def test_before_and_after_are_what_the_evidence_says(
     assert (counted["wins"] + counted["ties"] + counted["losses"] == counted["n"]).all()
     assert (counted["p"].between(0, counted["p_adjusted"]) & (counted["p_adjusted"] <= 1)).all()
     assert found.cells.loc[found.cells["n"] == 0, ["before", "low", "p", "p_adjusted"]].isna().all(axis=None)
+    assert found.cells["low"].isna().all(), "six topics are too few"
     if not much:
         assert (counted["ties"] == counted["n"]).all()
-        assert (counted[["difference", "low", "high"]] == 0).all(axis=None)
+        assert (counted["difference"] == 0).all()
         assert (counted["p"] == 1).all()
 
 
@@ -190,26 +191,33 @@ def test_p_and_wins_are_of_topics(pair: list[Result]) -> None:
 
 
 def test_the_interval_is_scipys(pair: list[Result]) -> None:
+    """Up to what two bootstraps differ by, and ours being a little wider of few topics."""
+    tested = 0
     for cell in sample(paired.compare(pair)[0].cells):
         sums, counts = by_hand(pair, cell)
         width = sums.shape[1]
 
-        def mean(*columns: Doubles, width: int = width) -> float:
+        def mean(*columns: Doubles, axis: int = 0, width: int = width) -> Doubles:
             left, right = np.array(columns[:width]), np.array(columns[width:])
-            return float(np.mean(left.sum(axis=1) / right.sum(axis=1)))
+            return np.asarray(np.mean(left.sum(axis=-1) / right.sum(axis=-1), axis=0))
 
+        if not sums.any():
+            assert cell["low"] < 0 < cell["high"], "nobody can be certain of no difference"
+            continue
         oracle = scipy.stats.bootstrap(
-            (*sums.T, *counts.T), mean, paired=True, vectorized=False, n_resamples=4_000, method="percentile",
+            (*sums.T, *counts.T), mean, paired=True, vectorized=True, n_resamples=3_000, method="BCa",
             rng=np.random.default_rng(4),
         ).confidence_interval  # fmt: skip
-        off = 0.1 * (oracle.high - oracle.low)
+        off = 0.15 * (oracle.high - oracle.low)
         assert cell[["low", "high"]].tolist() == pytest.approx([oracle.low, oracle.high], abs=off), cell.to_dict()
+        tested += 1
+    assert tested > 10
 
 
 def test_neither_order_nor_blocks_change_a_number(pair: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of `ranks.parquet` in another order, and with other categories, are the same ranks."""
     (whole,) = paired.compare(pair)
-    monkeypatch.setattr(paired, "BLOCK", 3 * paired.RESAMPLED)
+    monkeypatch.setattr(paired, "BLOCK", 3 * intervals.REPLICATES)
     shuffled = []
     for number, one in enumerate(pair):
         folder = one.folder.with_name(f"shuffled {number}")
@@ -307,7 +315,7 @@ def test_what_is_compared_may_differ(pair: list[Result]) -> None:
     other = Result(pair[1].folder, pair[1].says | {"key_parts": parts, "model": {"name": "one"}})
     assert [one.text for one in comparable(pair[0], other) if not one.prevents] == [
         "the model has the same name and other weights",
-        "the query prompt was null and is «query: »",
+        "the query prompt was nothing and is «query: »",
         "the dtype was «float32» and is «bfloat16»",
     ]
     assert comparable(pair[0], pair[0]) == []
