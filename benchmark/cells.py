@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from benchmark import bias, paired, statistics
 from benchmark.blame import STRONG, Directions
@@ -99,9 +100,10 @@ def _documents(directions: Directions, measure: str) -> tuple[pd.DataFrame, Floa
     part = table[table["setting"] != "mono"]
     grouped = part.groupby(["setting", "doc_lang"])
     means = grouped[["before", "after"]].mean().join(grouped["n"].max()).reset_index()
-    weights = np.zeros((len(table), len(means)))
-    weights[part.index, grouped.ngroup()] = 1 / grouped["before"].transform("size")
-    differences = directions.differences @ weights
+    weights = 1 / grouped["before"].transform("size")
+    differences = directions.differences @ csr_array(
+        (weights, (part.index, grouped.ngroup())), shape=(len(table), len(means))
+    )
     means = means.rename(columns={"doc_lang": "pool"}).assign(
         kind=LANGUAGES,
         side="documents",

@@ -152,7 +152,7 @@ def _differences(before: Result | None, after: Result | None, thresholds: Thresh
         return ["the baseline lacks this task"], []
     if after is None:
         return ["only the baseline has this task"], []
-    measures = thresholds.measures or (None,)
+    measures = thresholds.measures or (str(before.says["main_measure"]),)
     differing = dict.fromkeys(reason for measure in measures for reason in comparable(before, after, measure))
     reasons: list[str] = []
     remarks: list[str] = []
@@ -257,7 +257,9 @@ def _blame(table: pd.DataFrame, parts: Sequence[_Part], level: float) -> None:
             table.loc[row, "through"] = ", ".join(names)
             if not table.loc[row, "below"]:
                 table.loc[row, "verdict"] = SAME
-        for row in table.index[mine & (table["kind"] == DIRECTIONS)]:
-            asked, pool = table.loc[row, ["query_lang", "pool"]]
-            sides = [f"queries in {asked}", f"documents in {other(asked, pool)}"]
-            table.loc[row, "through"] = ", ".join(name for name in sides if name in named)
+        directions = table[mine & (table["kind"] == DIRECTIONS)]
+        sides = [
+            (f"queries in {asked}", f"documents in {other(asked, pool)}")
+            for asked, pool in directions[["query_lang", "pool"]].to_numpy().tolist()
+        ]
+        table.loc[directions.index, "through"] = [", ".join(name for name in pair if name in named) for pair in sides]

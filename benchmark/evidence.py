@@ -155,6 +155,11 @@ def find(folder: Path, label: str, key: str) -> Result | None:
     return None
 
 
+def stored(folder: Path, label: str, key: str) -> Result | None:
+    """Return the result of this task with an equal key, at the plain path even if its top k was left out."""
+    return read(folder / label) if _key(folder / label) == key else find(folder, label, key)
+
+
 def _key(path: Path) -> str:
     """Return the key of the result at `path`; "" if there is none that can be read. The top k may be left out."""
     try:

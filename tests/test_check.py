@@ -416,6 +416,20 @@ def test_bias_may_rise_by_a_share(eleven: Eleven, tmp_path: Path) -> None:
         checked(before, after, Thresholds(max_rise={"own_excess@10": 0.1}))
 
 
+@pytest.mark.parametrize("settings", [("mono",), ("cross",), ("multi",), ("pair",), ("mono", "multi", "pair")])
+def test_any_settings_will_do(settings: tuple[str, ...], tmp_path: Path) -> None:
+    collection = harmed.task(30, SMALL)
+    vectors = harmed.model(collection)
+    before = harmed.result(tmp_path / "before", collection, vectors, settings)
+    lost = harmed.noisy(collection, vectors, 0.3, 0, "th")
+    found = checked(before, harmed.result(tmp_path / "after", collection, lost, settings))
+    assert found.verdict == "regressed"
+    assert {row[0] for row in found.cells[["setting"]].to_numpy().tolist()} == set(settings)
+    if set(settings) - {"mono"}:
+        assert accused(found) == {"queries in th", "documents in th"}
+    assert checked(before, before).verdict == "same"
+
+
 def test_several_measures_are_checked_together(eleven: Eleven, tmp_path: Path) -> None:
     collection, vectors, before = eleven
     after = harmed.again(tmp_path / "after", before, collection, harmed.noisy(collection, vectors, 0.25, 0, "th"))

@@ -243,6 +243,17 @@ def test_the_command_keeps_it_with_the_result(bench: Bench, here: Path, made: Pa
     assert evidence.read(here / "results/tiny-model/demo").says["noise"] == rows
 
 
+def test_a_result_handed_on_without_its_top_k_is_kept(bench: Bench, here: Path) -> None:
+    common = ("--model", "random", "--task", "demo", "--languages", "en,sw")
+    assert bench("run", *common, "--notes", "of mine").code == 0
+    folder = here / "results/random/demo"
+    (folder / "top.parquet").unlink()
+    before = evidence.read(folder).says
+    assert bench("noise", *common).code == 0
+    assert evidence.read(folder).says == before | {"noise": evidence.read(folder).says["noise"]}
+    assert not (folder / "top.parquet").exists()
+
+
 def test_the_command_makes_the_result_where_there_is_none(bench: Bench, here: Path) -> None:
     ran = bench("noise", "--model", "random", "--task", "demo", "--languages", "en,sw", "--json")
     assert ran.code == 0, ran.err

@@ -108,7 +108,7 @@ def noise(
     for one in ready:
         folder = evidence.prepare(results, encoder.model.name, one.card.label)
         key = evidence.key_of(runner.key_parts(one, encoder))
-        result = evidence.find(folder, one.card.label, key) or runner.run(one, encoder, results, progress, command)
+        result = evidence.stored(folder, one.card.label, key) or runner.run(one, encoder, results, progress, command)
         rows = noises.measure(one, encoder, result, progress, varied=varied, changes=changes, texts=texts)
         result = evidence.amend(result, noise=rows)
         if as_json:
