@@ -30,6 +30,7 @@ class Noisy:
     """The embedded model, plus `much` of the vectors of the random one."""
 
     budget = 4096
+    threads = 0
 
     def __init__(self, name: str, much: float) -> None:
         inner, _ = _known()
