@@ -201,7 +201,7 @@ def test_the_table_is_that_of_the_definition(problem: tuple[Collection, Floats])
     assert [tuple(row["languages"]) for row in rows] == sorted(expected)
     for row in rows:
         assert {name: row[name] for name in row if name != "languages"} == pytest.approx(
-            expected[tuple(row["languages"])], abs=1e-8
+            expected[tuple(row["languages"])], abs=1e-6
         )
     assert bool(rows) == ("mining" in collection.possible_settings(texts))
 
@@ -211,7 +211,7 @@ def test_the_table_is_that_of_the_definition(problem: tuple[Collection, Floats])
 def test_the_threshold_is_the_best_there_is(scored: list[tuple[float, bool]], missed: int) -> None:
     gold = max(1, sum(correct for _, correct in scored) + missed)
     margin, correct = (np.array(column) for column in zip(*scored, strict=True))
-    assert mining.cut(margin, correct, gold) == pytest.approx(plain_cut(scored, gold), abs=1e-8)
+    assert mining.cut(margin, correct, gold) == pytest.approx(plain_cut(scored, gold), abs=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "part"), [(3, 100), (64, 16), (300, 8192)])
@@ -323,7 +323,7 @@ def test_a_folder_is_mined_and_shown_in_every_format(planets: Path, bench: Bench
     texts = readers.load(card.find("./planets"), {})
     found = vectors.encode(encoders.load("muse"), texts.document_texts, "query").vectors
     for pair, expected in plain_table(texts, found).items():
-        assert {name: rows[pair][name] for name in expected} == pytest.approx(expected, abs=1e-8)
+        assert {name: rows[pair][name] for name in expected} == pytest.approx(expected, abs=1e-6)
     last = "results/muse/planets"
     for form in ("terminal", "md", "latex"):
         shown = bench("report", last, "--setting", "mining", "--format", form)
