@@ -128,7 +128,7 @@ def _table(found: Slices, setting: str, title: str, rows: list[Json], columns: d
 def _tables(found: Slices, part: Slice, setting: str, measure: str) -> Iterator[Table]:
     """Yield the tables of a setting for one value."""
     topics = _topics(part, setting)
-    front = f"{found.by} = {label(part)} ({topics:,} topics{', few' if topics < FEW else ''})"
+    front = f"{found.by} = {label(part)} ({topics:,} topic{'s' * (topics != 1)}{', few' if topics < FEW else ''})"
     for table in tables.of_setting(part.says, setting, measure):
         cells = table.cells.dropna(axis="columns", how="all") if table.name == "bias" else table.cells
         yield replace(table, title=f"{front}: {table.title}", cells=cells)
