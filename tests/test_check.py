@@ -249,7 +249,7 @@ def test_documents_are_means_of_directions_and_of_strong_alignment(
                 expected.setdefault((row["setting"], lang), []).append(row["measures"][MEASURE])
         assert set(expected) == set(documents.index)
         for key, values in expected.items():
-            assert documents.loc[key, name] == pytest.approx(np.mean(values), abs=1e-7)
+            assert documents.loc[key, name] == pytest.approx(np.mean(values), abs=1e-6)
 
 
 def test_what_a_topic_adds_to_strong_alignment(tmp_path: Path) -> None:
