@@ -41,9 +41,10 @@ def of(found: Slices, measure: str, setting: str | None = None) -> Iterator[Tabl
         yield averages(found, measure, name)
     if setting in (None, "multi") and whole["bias"]:
         yield bias(found)
-    for part in found.parts[:MOST] if setting else ():
-        if setting and _averages(part, setting, measure):
-            yield from _tables(found, part, setting, measure)
+    if setting is not None:
+        for part in found.parts[:MOST]:
+            if _averages(part, setting, measure):
+                yield from _tables(found, part, setting, measure)
 
 
 def averages(found: Slices, measure: str, setting: str) -> Table:
