@@ -18,6 +18,7 @@ from benchmark import changed, evidence, paired
 from benchmark.evidence import Result
 from benchmark.paired import Paired
 from benchmark.ranking import ALL
+from benchmark.summary import DIGITS
 from leaderboard import differences, drawing, formats, heatmaps, plots
 from tasks import card, readers
 from tests.conftest import Ran
@@ -78,12 +79,14 @@ def test_every_format_says_what_the_evidence_says(pair: tuple[Path, Path], bench
         for name in ("kind", "setting", "query_language", "pool", "name", "better", "verdict"):
             assert row[name] == same[name]
         for name in ("n", "before", "after", "difference", "low", "high", "wins", "ties", "losses"):
-            assert float(row[name]) == pytest.approx(same[name], abs=1e-8)
+            assert float(row[name]) == pytest.approx(same[name], abs=2 * 10**-DIGITS)
         assert float(row["p_adjusted"]) == pytest.approx(same["p_adjusted"], rel=1e-3)
         if row["kind"] == "direction":
             pool = ["de", "en", "hi", "sw"] if row["pool"] == ALL else [row["pool"]]
             key = (row["setting"], row["query_language"], *pool)
-            assert [float(row["before"]), float(row["after"])] == pytest.approx([one[key] for one in said], abs=1e-8)
+            assert [float(row["before"]), float(row["after"])] == pytest.approx(
+                [one[key] for one in said], abs=2 * 10**-DIGITS
+            )
             directions += 1
     assert directions == len(said[0]) == 4 + 12 + 4
     macro = next(row for row in rows if (row["setting"], row["query_language"]) == ("multi", "macro"))

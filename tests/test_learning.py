@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from benchmark import learning
 from benchmark.evidence import Result
 from benchmark.learning import Training
+from benchmark.summary import DIGITS
 from leaderboard import drawing, tables
 from leaderboard import learning as shown
 from tasks.errors import UserError
@@ -100,7 +101,7 @@ def test_every_format(trained: Path, tmp_path: Path, bench: Bench) -> None:
     key = ["step", "setting", "query_lang", "name"]
     assert len(curves) == len(rows)
     both = curves.merge(rows, on=key)
-    np.testing.assert_allclose(both["value_x"], both["value_y"], atol=1e-8)
+    np.testing.assert_allclose(both["value_x"], both["value_y"], atol=10**-DIGITS)
     (told,) = json.loads(ran["json"].out)["runs"]
     assert told["curves"] == curves.rename(columns={"query_lang": "query_language"}).to_dict("records")
     speed = {(row["setting"], row["query_language"]): row["step"] for row in told["reached"]}

@@ -163,7 +163,9 @@ def test_before_and_after_are_what_the_evidence_says(
                 said["bias", "multi", row["query_language"], ALL, name] = row[name]
         assert set(cells.index) == set(said)
         shown = cells[cells.index.get_level_values("name") != exposure.PEER][side]  # of what both have
-        np.testing.assert_allclose(shown, np.array([said[key] for key in shown.index], float), atol=2e-8)
+        np.testing.assert_allclose(
+            shown, np.array([said[key] for key in shown.index], float), atol=2 * 10**-summary.DIGITS
+        )
     counted = found.cells[found.cells["n"] > 0]
     np.testing.assert_allclose(found.differences.sum(axis=0), found.cells["difference"].fillna(0), atol=1e-9)
     assert (counted["wins"] + counted["ties"] + counted["losses"] == counted["n"]).all()
