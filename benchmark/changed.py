@@ -117,13 +117,18 @@ def _told(
         value_before=float(value["before"]),
         value_after=float(value["after"]),
         answers=answers,
-        above=None if top is None else _above(top, query_id, pool, answers),
+        above=None if top is None else _above(top[top["query_id"] == query_id], pool, answers),
     )
 
 
-def _above(top: pd.DataFrame, query_id: str, pool: str, answers: Sequence[Answer]) -> tuple[tuple[int, str, str], ...]:
-    """Return what stands above the first of the answers in a pool, as far as the list of all languages tells."""
-    listed = top[top["query_id"] == query_id].sort_values("rank")
+def _above(top: pd.DataFrame, pool: str, answers: Sequence[Answer]) -> tuple[tuple[int, str, str], ...] | None:
+    """Return what stands above the first of the answers in a pool, as far as the query's list of all languages tells.
+
+    None if there is no list: the top k may be kept of some topics only.
+    """
+    if top.empty:
+        return None
+    listed = top.sort_values("rank")
     if pool != ALL:
         listed = listed[listed["doc_lang"].isin(pool.split("+"))]
     known = {answer.doc_id for answer in answers}

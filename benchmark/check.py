@@ -89,16 +89,20 @@ class _Part:
 def check(before: Mapping[str, Result], after: Mapping[str, Result], thresholds: Thresholds) -> list[Checked]:
     """Check results against baselines, both by task, on every task that either has.
 
-    Raises UserError if the thresholds name what no result has, or stored ranks are damaged.
+    Raises UserError if the thresholds name what no result has.
     """
     _require_known(thresholds, [*before.values(), *after.values()])
-    found, parts = [], []
+    found: list[Checked] = []
+    parts: list[_Part] = []
     for task in sorted({*before, *after}):
         one, other = before.get(task), after.get(task)
         reasons, remarks = _differences(one, other, thresholds)
-        found.append(Checked(task, one, other, reasons, remarks))
         if one is not None and other is not None and not reasons:
-            parts += _parts(task, one, other, thresholds)
+            try:
+                parts += _parts(task, one, other, thresholds)
+            except UserError as error:  # what is said of the other tasks stands
+                reasons = [str(error).rstrip(".")]
+        found.append(Checked(task, one, other, reasons, remarks))
     if not parts:
         return found
     table = pd.concat([part.table.assign(part=place) for place, part in enumerate(parts)], ignore_index=True)
@@ -159,6 +163,8 @@ def _differences(before: Result | None, after: Result | None, thresholds: Thresh
     for reason in differing:
         stops = reason.prevents or (reason.what in STOPPING and STOPPING[reason.what] not in thresholds.allow)
         (reasons if stops else remarks).append(reason.text)
+    if (every := before.says["kept"]["every"]) > 1:
+        remarks.append(f"the ranks of one topic in {every} are kept, and all numbers here are of those")
     return reasons, remarks
 
 
@@ -168,6 +174,8 @@ def _parts(task: str, before: Result, after: Result, thresholds: Thresholds) -> 
     found = []
     for place, measure in enumerate(thresholds.measures or (str(before.says["main_measure"]),)):
         taken = cells.of(before, after, measure, () if place else thresholds.max_rise)
+        if len(unknown := taken.table.loc[taken.table["difference"].isna(), "name"]):
+            raise UserError(f"{unknown.iloc[0]} is not there for every language of the question; judge it by another.")
         rows = taken.table.to_dict("records")
         limits = [_limits(task, row, thresholds) for row in rows]
         floor = [_noise(row, floors, bias_floors) for row in rows]

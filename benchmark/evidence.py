@@ -24,6 +24,7 @@ from typing import Any
 
 import fastjsonschema
 import pandas as pd
+import pyarrow
 import pyarrow.parquet
 from filelock import FileLock
 
@@ -38,6 +39,7 @@ SCHEMA = 2
 ENDS = ("_low", "_high")
 RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank")
 TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
+UNREADABLE = (OSError, ValueError, pyarrow.ArrowException)  # what a damaged Parquet file raises
 Json = dict[str, Any]
 
 
@@ -320,8 +322,8 @@ def _columns(path: Path, columns: tuple[str, ...]) -> None:
     """Raise UserError unless `path` is a Parquet file with these columns; reads no more than its end."""
     try:
         found = pyarrow.parquet.read_schema(path).names
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); run again to make it anew.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); run again to make it anew.") from error
     if missing := [column for column in columns if column not in found]:
         raise UserError(f"{path} has no column {missing[0]}; run again to make it anew.")
 
@@ -330,5 +332,9 @@ def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     _columns(path, columns)
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}); run again to make it anew.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{path} cannot be read ({_first_line(error)}); run again to make it anew.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -62,7 +62,8 @@ class Slice:
         """
         ranking = Ranking(self.ranks, self.result.pools(), pd.DataFrame(), 0, 0)
         found = summary.tables([ranking], self.measures, with_top=False)
-        return self.result.says | found | {"bias": _bias(self.ranks), "language_share": [], "consistency": []}
+        whole = {name: value for name, value in self.result.says.items() if name not in ("mining", "noise")}
+        return whole | found | {"bias": _bias(self.ranks), "language_share": [], "consistency": []}
 
 
 @dataclass(frozen=True)

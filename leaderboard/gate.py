@@ -219,7 +219,7 @@ def notes(one: Checked) -> list[str]:
     if one.reasons:
         return [f"Not comparable: {reason}." for reason in one.reasons]
     cells, found = one.cells, list(one.remarks)
-    acquitted = cells[(cells["kind"] == LANGUAGES) & (cells["through"] != "")]
+    acquitted = cells[(cells["kind"] == LANGUAGES) & (cells["through"] != "") & (cells["verdict"] != REGRESSED)]
     if len(acquitted):
         names = list(dict.fromkeys(name for text in acquitted["through"] for name in text.split(", ")))
         cause = " and ".join(names) if len(names) <= 2 else "those that regressed"

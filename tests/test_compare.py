@@ -269,7 +269,7 @@ def test_without_texts_there_are_ids_and_a_way_to_texts(
         assert ran.code == 0, ran.err
         assert why in ran.out
         assert re.search(r"question: [\w-]+/\w+\n", ran.out)
-        assert f"{folders[1][0]} is without its top.parquet" in ran.out
+        assert f"{folders[1][0]} lacks their top k" in ran.out
 
 
 def full(result: Result) -> Result:

@@ -1,6 +1,7 @@
 """`bench check`: the gate."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,7 @@ def check(
             for note in gate.notes(one):
                 terminal.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
     if github:
-        print("\n".join(ci.annotations(checked)))
+        print("\n".join(ci.annotations(checked)), file=sys.stdout if form == "terminal" else sys.stderr)
         if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(summary).open("a", encoding="utf-8") as stream:
                 stream.write(ci.markdown(checked))

@@ -31,7 +31,8 @@ def compare(
     fdr: Annotated[
         bool,
         typer.Option(
-            "--fdr", help="Adjust p by Benjamini and Hochberg's method (few false finds) rather than Holm's (none)."
+            "--fdr",
+            help="Adjust p by Benjamini and Hochberg's method (few of the finds are false), not Holm's (none, likely).",
         ),
     ] = False,
     worst: Annotated[
@@ -55,6 +56,8 @@ def compare(
     if form not in FORMATS:
         raise UserError(f"«{form}» is not a format; take {', '.join(FORMATS)}.")
     name = str(parse(measure)) if measure else None
+    if missing := [folder for folder in result if not folder.is_dir()]:
+        raise UserError(f"There is no folder {missing[0]}; name folders of results, such as results/muse/demo.")
     if len(result) == 1 and not (result[0] / "evidence.json").exists() and result[0].is_dir():
         _learning(result[0], name, form, plots)
         return
@@ -129,8 +132,8 @@ def _show(
                     say(line, 2)
             if form == "md" and changes:
                 print()
-        if any(sides) and sides[0] and sides[0][0].above is None:
-            say(f"What stands above them now is not known: {one.after.folder} is without its top.parquet.")
+        if any(change.above is None for side in sides for change in side):
+            say(f"What stands above them now is not known for all: {one.after.folder} lacks their top k (top.parquet).")
     terminal.print() if form == "terminal" else None
     for note in [why, *differences.notes(found, called, fdr)]:
         if note:
