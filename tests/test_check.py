@@ -1,5 +1,7 @@
 """The gate: what is harmed is named, what is not passes, and what cannot be compared is not let through."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -412,8 +414,23 @@ def test_bias_may_rise_by_a_share(eleven: Eleven, tmp_path: Path) -> None:
         assert row["verdict"] == verdict
         assert row["limit"] == pytest.approx(share * row["before"])
         assert row["after"] > row["before"]
-    with pytest.raises(UserError, match=r"own_excess@10 follows from the top k.* run again, or leave it out"):
-        checked(before, after, Thresholds(max_rise={"own_excess@10": 0.1}))
+    found = checked(before, after, Thresholds(max_rise={"own_excess@10": 0.1}))
+    assert found.verdict == "not comparable"
+    assert re.match(r"own_excess@10 follows from the top k.* run again, or leave it out", found.reasons[0])
+
+
+def test_what_cannot_be_told_for_every_language_is_no_pass(tmp_path: Path) -> None:
+    """Own first is not there for questions in a language without documents."""
+    collection, left, right = uneven()
+    spoken = (collection.documents["lang"] != collection.query_languages[-1]).to_numpy()
+    held = collection.documents[spoken].reset_index(drop=True)
+    judged = collection.judgements[collection.judgements["doc_id"].isin(held["doc_id"])].reset_index(drop=True)
+    fewer = replace(collection, documents=held, judgements=judged)
+    made = recorded(tmp_path / "made", fewer, ranked(fewer, left, right[spoken]), top=False)
+    assert checked(made, made).verdict == "same"
+    found = checked(made, made, Thresholds(max_rise={"own_first": 0.1}))
+    assert (found.verdict, check.exit_code([found])) == ("not comparable", 2)
+    assert found.reasons[0].startswith("own_first is not there for every language")
 
 
 @pytest.mark.parametrize("settings", [("mono",), ("cross",), ("multi",), ("pair",), ("mono", "multi", "pair")])

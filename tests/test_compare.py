@@ -126,7 +126,8 @@ def test_another_measure_the_other_correction_and_several_models(trained: Path, 
         (["{0}", "{0}/../demo"], "named twice"),
         (["{0}", "{1}", "--format", "latex"], "«latex» is not a format"),
         (["{0}", "{1}", "--measure", "MAP"], "«MAP» is not a measure; did you mean AP"),
-        (["{0}", "nowhere"], "nowhere holds no result"),
+        (["{0}", "nowhere"], "There is no folder nowhere"),
+        (["nowhere"], "There is no folder nowhere"),
         (["{0}", "{1}", "--worst", "-1"], "--worst"),
         (["{0}", "{1}", "--worst", "many"], "--worst"),
         (["{0}", "{1}", "--plots", "{0}/evidence.json"], "cannot be written"),
@@ -146,8 +147,10 @@ def test_results_on_other_data_are_refused(pair: tuple[Path, Path], tmp_path: Pa
 def test_a_result_whose_ranks_are_damaged_is_named(pair: tuple[Path, Path], tmp_path: Path, bench: Bench) -> None:
     (tmp_path / "evidence.json").write_bytes((pair[1] / "evidence.json").read_bytes())
     bench("compare", pair[0], tmp_path).failed("ranks.parquet cannot be read")
-    (tmp_path / "ranks.parquet").write_bytes(b"PAR1")
-    bench("compare", pair[0], tmp_path).failed("ranks.parquet cannot be read")
+    whole = (pair[1] / "ranks.parquet").read_bytes()
+    for damaged in (b"PAR1", whole[:1000] + bytes(500) + whole[1500:]):
+        (tmp_path / "ranks.parquet").write_bytes(damaged)
+        bench("compare", pair[0], tmp_path).failed("ranks.parquet cannot be read")
     pd.read_parquet(pair[1] / "ranks.parquet").iloc[1:].to_parquet(tmp_path / "ranks.parquet")
     bench("compare", pair[0], tmp_path).failed("the data are the same")
 
