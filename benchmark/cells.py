@@ -57,7 +57,8 @@ def of(before: Result, after: Result, measure: str, biases: Iterable[str] = ()) 
         differences.append(moved)
     directions = Directions(pd.concat(tables, ignore_index=True), np.hstack(differences))
     documents, documents_moved = _documents(directions, measure)
-    shown = kind.isin(["average", "language"]) | (two & setting.ne("mono"))
+    pools = cells[two].groupby(["setting", "query_lang"])["pool"].transform("size").reindex(cells.index, fill_value=0)
+    shown = kind.isin(["average", "language"]) | (two & pools.gt(1))  # an only direction is there as its language
     shown |= kind.eq("bias") & cells["query_lang"].eq("macro") & cells["name"].isin(list(biases))
     names = {"average": AVERAGES, "language": LANGUAGES, "direction": DIRECTIONS, "bias": BIAS}
     kept = cells[shown].assign(kind=kind[shown].map(names))
