@@ -140,10 +140,18 @@ def _tables(result: Result, measure: str) -> _Tables:
 
 def _paired(before: Result, after: Result, measure: str, one: _Tables, other: _Tables) -> Paired:
     topics = pd.Index(sorted({*one.values["topic"].unique()} & {*other.values["topic"].unique()}), dtype="str")
-    same = before.says["kept"] == after.says["kept"]
-    parts = [_quality(*_aligned(one.values, other.values, same), measure, topics)]
-    if len(one.biases) and len(other.biases):
-        parts.append(_biases(*_aligned(one.biases, other.biases, same), topics))
+    both = [_aligned(one.values, other.values), _aligned(one.biases, other.biases)]
+    if before.says["kept"] == after.says["kept"] and any(
+        len(aligned[0]) < max(len(first), len(second))
+        for aligned, first, second in zip(both, (one.values, one.biases), (other.values, other.biases), strict=True)
+    ):
+        raise UserError(
+            f"{before.folder} and {after.folder} are of the same data, but hold ranks of other questions; one of them "
+            "is damaged, so run it again."
+        )
+    parts = [_quality(*both[0], measure, topics)]
+    if len(both[1][0]):
+        parts.append(_biases(*both[1], topics))
     found = [_tested(part) for part in parts]
     cells = pd.concat([cells for cells, _ in found], ignore_index=True)
     order = np.lexsort([cells["query_lang"] == "micro", cells["kind"].map(KINDS.index)])
@@ -152,20 +160,15 @@ def _paired(before: Result, after: Result, measure: str, one: _Tables, other: _T
     return Paired(before, after, measure, cells.iloc[order].reset_index(drop=True), topics, differences, held)
 
 
-def _aligned(one: pd.DataFrame, other: pd.DataFrame, same: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the queries (and pools) that both tables have, in one order.
-
-    Raises UserError if they should be the `same`, and are not.
-    """
+def _aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the queries (and pools) that both tables have, in one order."""
     codes = [np.zeros(len(one), dtype=np.int64), np.zeros(len(other), dtype=np.int64)]
-    for key in [name for name in ("query_id", "pool") if name in one]:
+    for key in [name for name in ("query_id", "pool") if name in one and name in other]:
         known = one[key].cat.categories.astype("str")
         place = known.get_indexer(other[key].cat.categories.astype("str"))
         codes[0] = codes[0] * (len(known) + 1) + one[key].cat.codes.to_numpy(np.int64)
         codes[1] = codes[1] * (len(known) + 1) + np.where(place < 0, len(known), place)[other[key].cat.codes]
     _, first, second = np.intersect1d(codes[0], codes[1], return_indices=True)
-    if same and not len(first) == len(one) == len(other):
-        raise UserError("The stored ranks are of other questions, though the data are the same; run one of them again.")
     return one.iloc[first], other.iloc[second]
 
 

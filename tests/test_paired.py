@@ -247,7 +247,15 @@ def test_topics_of_which_ranks_are_kept_are_compared(pair: list[Result], tmp_pat
         thinned.append(Result(tmp_path / str(step), says))
     (found,) = paired.compare(thinned)
     assert (len(found.topics), found.held) == (5, 30)
-    with pytest.raises(UserError, match="ranks are of other questions"):
+    (tmp_path / "2" / "top.parquet").write_bytes((pair[0].folder / "top.parquet").read_bytes())
+    top = pair[1].top()
+    asked = pair[1].ranks().drop_duplicates("query_id").set_index("query_id")["topic"]
+    kept_top = top[top["query_id"].map(asked).cat.codes % 30 == 29]  # of no topic whose ranks are kept
+    kept_top.to_parquet(tmp_path / "3" / "top.parquet")
+    cells = paired.compare(thinned)[0].cells.set_index(["name", "query_lang"])
+    assert cells.loc[("own_excess@10", "macro"), "n"] == 0
+    assert cells.loc[("rank_distance", "macro"), "n"] == 5
+    with pytest.raises(UserError, match="hold ranks of other questions"):
         paired.compare([thinned[0], Result(thinned[1].folder, thinned[0].says)])
 
 
