@@ -129,7 +129,7 @@ def test_tables_leave_out_what_is_not_there(trained: Path) -> None:
     ("words", "says"),
     [
         (["."], "holds neither a result nor the results of two checkpoints"),
-        (["nowhere"], "A comparison needs two results"),
+        (["nowhere"], "There is no folder nowhere"),
         (["{}", "--measure", "R"], "R needs a cut-off"),
         (["{}", "--format", "latex"], "«latex» is not a format"),
     ],
