@@ -14,6 +14,7 @@ import pandas as pd
 from benchmark import exposure
 from benchmark.ranking import ALL
 
+STRONG = "strong"  # the setting that strong alignment is in tables
 FROM_RANKS = ("rank_distance", "max_rank", "max_rank_normalised", "complete@10", "own_first")
 MEASURES = (*FROM_RANKS, *exposure.MEASURES)
 CHANCE = ("rank_distance_chance", "own_first_chance")

@@ -18,8 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from benchmark.bias import STRONG
+
 Floats = NDArray[np.float64]
-STRONG = "strong"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from benchmark import bias, paired, statistics
-from benchmark.blame import STRONG, Directions
+from benchmark.bias import STRONG
+from benchmark.blame import Directions
 from benchmark.evidence import Result
 from benchmark.measures import evaluate, parse
 

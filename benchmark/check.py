@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from benchmark import cells, noise, statistics
-from benchmark.blame import STRONG, fell_through
+from benchmark.bias import STRONG
+from benchmark.blame import fell_through
 from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES, Cells, other
 from benchmark.comparable import comparable
 from benchmark.evidence import Result, label, read

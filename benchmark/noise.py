@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import bias, evidence, ranking, summary, vectors
-from benchmark.blame import STRONG
+from benchmark.bias import STRONG
 from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Json, Result
 from benchmark.progress import Progress

@@ -15,6 +15,7 @@ from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES
 from benchmark.check import IMPROVED, REGRESSED, SAME, WITHIN_NOISE, Checked
 from benchmark.noise import KINDS
 from benchmark.thresholds import RELATIVE
+from leaderboard.differences import p_value
 from leaderboard.formats import number
 from leaderboard.tables import MOST, Table
 from tasks import languages
@@ -145,7 +146,7 @@ def _numbers(row: Row) -> dict[str, str]:
         "change": _change(row),
         "allowed": number(row["limit"], kind),
         "noise": _small(row["noise"] or None),
-        "p": "<.001" if row["p_adjusted"] < 0.0005 else number(row["p_adjusted"]),
+        "p": p_value(row["p_adjusted"]),
     }
 
 

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from benchmark.bias import STRONG
 from benchmark.evidence import Json
 from benchmark.slices import Slice, Slices
 from leaderboard import tables
-from leaderboard.tables import SETTING_NAMES, STRONG, Table
+from leaderboard.tables import SETTING_NAMES, Table
 from tasks.card import SETTINGS
 
 MOST = 50  # values that are read

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from benchmark import averages, bca, evidence
+from benchmark.bias import STRONG
 from tasks import languages
 from tasks.card import MINING, SETTINGS
 from tasks.errors import UserError
 
 MOST = 20  # languages in a matrix that is read
 EXTREMES = 10
-STRONG = "strong"
 PAIRED = ["F1", "precision", "recall", "threshold"]  # what is told of mined pairs
 LEVEL = f"{bca.LEVEL:.0%}".replace("%", " %")  # what stands above intervals
 SETTING_NAMES = {

@@ -39,6 +39,7 @@ def report(
 ) -> None:
     """Show the tables of a result, and draw its plots, from its evidence alone."""
     from benchmark import evidence, slices
+    from benchmark.bias import STRONG
     from benchmark.measures import parse
     from leaderboard import formats, sliced, tables
     from tasks.card import EVERY_SETTING, MINING
@@ -47,7 +48,7 @@ def report(
     known = ["terminal", *formats.TEXTS, "csv", "json"]
     if form not in known:
         raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
-    kinds = [*EVERY_SETTING, tables.STRONG]
+    kinds = [*EVERY_SETTING, STRONG]
     if setting is not None and setting not in kinds:
         raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
     name = str(parse(measure)) if measure else None
