@@ -24,11 +24,15 @@ Json = dict[str, Any]
 
 
 def every(collection: Collection) -> tuple[int, int]:
-    """Return of how many topics one has its ranks kept, and its top k: 1, or more where they would be too many."""
+    """Return of how many topics one has its ranks kept, and its top k: 1, or more where they would be too many.
+
+    One is a multiple of the other, so that what is kept of fewer topics is kept of topics that have both.
+    """
     relevant = collection.judgements.loc[collection.judgements["relevance"] > 0, "topic"].value_counts()
     answers = int(collection.queries["topic"].map(relevant).sum())
     listed = len(collection.queries) * min(TOP, len(collection.documents))
-    return max(1, -(-answers // KEPT)), max(1, -(-listed // LISTED))
+    ranks, top = max(1, -(-answers // KEPT)), max(1, -(-listed // LISTED))
+    return (-(-ranks // top) * top, top) if ranks > top else (ranks, -(-top // ranks) * ranks)
 
 
 def kept(rankings: Iterable[Ranking], steps: tuple[int, int], found: list[Ranking]) -> Iterator[Ranking]:
