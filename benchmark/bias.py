@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import exposure
-from benchmark.ranking import ALL
+from benchmark.ranking import ALL, NOT_FOUND
 
 STRONG = "strong"  # the setting that strong alignment is in tables
 FROM_RANKS = ("rank_distance", "max_rank", "max_rank_normalised", "complete@10", "own_first")
@@ -41,6 +41,9 @@ def by_query(ranks: pd.DataFrame) -> pd.DataFrame:
         * `own_first`: 1 if the best placed relevant document is in the query's language, else 0; NaN unless there are
           relevant documents both in that language and in another.
         * `rank_distance_chance`, `own_first_chance`: what a random order would give.
+
+        Where lists of limited length do not hold every answer, the distances, Max@R and its normalised form are NaN
+        for all queries (those that found everything are the easy ones), and `own_first` for queries that found nothing.
     """
     pool = ranks[ranks["pool"] == ALL]
     langs = pool["query_lang"].cat.categories.get_indexer(pool["doc_lang"].cat.categories)
@@ -58,7 +61,9 @@ def by_query(ranks: pd.DataFrame) -> pd.DataFrame:
     first["max_rank_normalised"] = np.where(room > 0, 100 * (np.log2(documents) - np.log2(worst)) / room, 100.0)
     first["complete@10"] = (worst <= 10).astype(float)
     mixed = (own > 0) & (own < relevant)
-    first["own_first"] = best.astype(float).where(mixed)
+    first["own_first"] = best.astype(float).where(mixed & (spread["min"] != NOT_FOUND))
+    if (worst == NOT_FOUND).any():
+        first[["rank_distance", "max_rank", "max_rank_normalised"]] = np.nan
     first["rank_distance_chance"] = chance_rank_distance(relevant, documents)
     first["own_first_chance"] = (own / relevant).where(mixed)
     return first.reset_index()
@@ -84,4 +89,5 @@ def strong(ranks: pd.DataFrame) -> pd.DataFrame:
     pool = ranks[ranks["pool"] == ALL].sort_values(["query_id", "rank"], kind="stable")
     above = pool.groupby("query_id", observed=True).cumcount()
     above_own = pool.groupby(["query_id", "doc_lang"], observed=True).cumcount()
-    return pool.assign(rank=pool["rank"] - (above - above_own), pool=pool["doc_lang"]).reset_index(drop=True)
+    rank = (pool["rank"] - (above - above_own)).where(pool["rank"] != NOT_FOUND, NOT_FOUND)
+    return pool.assign(rank=rank, pool=pool["doc_lang"]).reset_index(drop=True)

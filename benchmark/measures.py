@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.ranking import NOT_FOUND
 from tasks.errors import UserError, nearest
 
 Values = NDArray[np.float64]
@@ -124,7 +125,8 @@ def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:
     group = pool * (query.max(initial=0) + 1) + query
     rank, gain = ranks["rank"].to_numpy(np.float64), ranks["relevance"].to_numpy(np.float64)
     place = ranks["rank"].to_numpy(np.int64)
-    order = np.argsort(group * (place.max(initial=0) + 1) + place)  # no two documents of a group have one rank
+    rank[place == NOT_FOUND] = np.inf  # adds nothing to any measure, as in trec_eval
+    order = np.argsort(group * (place.max(initial=0) + 1) + place)  # only those not found share a rank
     group, rank, gain = group[order], rank[order], gain[order]
     start = np.flatnonzero(np.append(True, group[1:] != group[:-1])) if len(group) else np.zeros(0, dtype=np.intp)
     relevant = np.diff(np.append(start, len(group)))

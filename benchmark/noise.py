@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark import bias, evidence, ranking, summary, vectors
+from benchmark import bias, evidence, ranking, summary, systems, vectors
 from benchmark.bias import STRONG
 from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Json, Result
 from benchmark.progress import Progress
-from benchmark.run import Task, roles_of, scorers, texts_of
+from benchmark.run import Task
 from benchmark.scoring import Floats, Index
 from tasks.card import SETTINGS
 from tasks.errors import UserError, nearest
@@ -94,6 +94,8 @@ def measure(
         texts: how many texts of each role a repetition encodes again; None for all. The others are moved by differences
             drawn at random from those found, so that a repetition costs little more than a ranking.
     """
+    if encoder.kind != "vector":
+        raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
     wanted = repetitions(encoder, varied)
     usual = _encoded(task, encoder, encoder.model.dtype, progress)
     scored = _scored(task, usual)
@@ -166,18 +168,16 @@ def floor(results: Sequence[Json]) -> tuple[pd.DataFrame, "pd.Series[float]"]:
 
 def _encoded(task: Task, encoder: Encoder, what: str, progress: Progress) -> Vectors:
     """Return the vectors of each role, through the store."""
-    texts, roles, found = texts_of(task), roles_of(task.card), {}
-    for role in ROLES:
-        with progress.texts(f"{task.card.label}, {what}: {role}") as advance:
-            found[role] = vectors.encode(encoder, texts[role], roles[role], advance).vectors
-    return found
+    encoded = systems.prepare(task.card, task.collection, encoder, progress, f", {what}").encoded
+    return {role: found.vectors for role, found in encoded.items()}
 
 
 def _repeated(
     task: Task, encoder: Encoder, how: Repetition, usual: Vectors, texts: int | None, progress: Progress
 ) -> tuple[Vectors, dict[Role, Index]]:
     """Return the vectors of a repetition, encoded in a store of its own, and which texts of each role were encoded."""
-    whole, roles, random = texts_of(task), roles_of(task.card), np.random.default_rng(SEED)
+    whole, roles = systems.texts_of(task.collection), systems.roles_of(task.card)
+    random = np.random.default_rng(SEED)
     moved, again = {}, {}
     for role in ROLES:
         count = len(whole[role])
@@ -235,7 +235,7 @@ def _scored(task: Task, found: Vectors) -> Json:
     """Return the tables of the evidence for these vectors."""
     ranked = ranking.ranked(
         task.collection,
-        scorers(found["query"], found["document"]),
+        systems.dense(found["query"], found["document"]),
         [setting for setting in task.settings if setting in SETTINGS],
         ignore_identical_ids=task.card.ignore_identical_ids,
     )

@@ -33,6 +33,7 @@ ROWS = 512  # queries in a block: enough for the full speed of a matrix product
 BLOCK = 1 << 25  # scores in the blocks of all threads together: 128 MiB as float32, and at most as much sorted
 TOGETHER = 500_000  # answers ranked before they are handed on: some 200 MiB with all that is computed of them
 PART_COLUMN = "part"
+NOT_FOUND = np.iinfo(np.int32).max  # the rank of an answer that a list of limited length does not hold
 Scorers = Callable[[Index | slice, Index], Scorer]
 
 
@@ -42,7 +43,7 @@ class Ranking:
 
     * `ranks`: one row per (query, relevant document, pool): `query_id, query_lang, topic, doc_id, doc_lang, relevance,
       pool, documents, rank`; all but `relevance` and `rank` are categorical. `documents` is how many the pool holds for
-      the query (one less where the document with its own id is ignored), `rank` is 1-based.
+      the query (one less where the document with its own id is ignored), `rank` is 1-based, or NOT_FOUND.
     * `pools`: `pool, documents`: how many documents each pool holds.
     * `top`: `query_id, rank, doc_id, doc_lang, score`: the first k documents of the pool of all languages.
       Where two scores are closer than the estimate's error they are exact, elsewhere within that error.

@@ -17,7 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, vectors
+from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
 from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.evidence import Result
 from benchmark.progress import Progress
@@ -83,7 +83,7 @@ def prepare(
 def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
-    card, model, roles = task.card, encoder.model, roles_of(task.card)
+    card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
     folder = evidence.prepare(results, model.name, card.label)
     parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
@@ -95,15 +95,13 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    texts, encoded = texts_of(task), {}
-    for role in ROLES:
-        with progress.texts(f"{card.label}: {'queries' if role == 'query' else 'documents'}") as advance:
-            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
+    system = systems.prepare(card, task.collection, encoder, progress)
+    texts, encoded = systems.texts_of(task.collection), system.encoded
     before = time.perf_counter()
     with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
         rankings = ranking.ranked(
             task.collection,
-            scorers(encoded["query"].vectors, encoded["document"].vectors),
+            system.scorers,
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -126,7 +124,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "task": _task(task, parts["data"]),
         "model": vars(model)
         | {
-            "dimensions": int(encoded["query"].vectors.shape[1]),
+            "dimensions": system.width,
             "first_query_as_sent": sent(model, texts["query"][0], "query"),
             "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
             "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
@@ -161,26 +159,12 @@ def key_parts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "model": model.fingerprint,
         "similarity": model.similarity,
         "query prompt": model.prompts["query"],
-        "document prompt": model.prompts[roles_of(card)["document"]],
+        "document prompt": model.prompts[systems.roles_of(card)["document"]],
         "dtype": model.dtype,
         "device": model.device,
         "engine": model.engine,
+        **({"how": model.how} if model.how else {}),
     }
-
-
-def roles_of(card: TaskCard) -> dict[Role, Role]:
-    """Return as what the texts of each role are encoded: where all texts are of one kind, as queries."""
-    return {"query": "query", "document": "query" if card.symmetric else "document"}
-
-
-def texts_of(task: Task) -> dict[Role, list[str]]:
-    """Return the texts of each role, in the order of the collection."""
-    return {"query": list(task.collection.queries["text"]), "document": task.collection.document_texts}
-
-
-def scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
-    """Return what scores any rows of these vectors."""
-    return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 
 def _mined(task: Task, documents: scoring.Floats, progress: Progress) -> dict[str, Any]:

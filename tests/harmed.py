@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmark import measures, ranking
+from benchmark import measures, ranking, systems
 from benchmark import run as runner
 from benchmark.encoders import Role
 from benchmark.encoders.random import Random
@@ -82,7 +82,7 @@ def noisy(
 
 
 def ranked(collection: Collection, vectors: Vectors, settings: Sequence[str] = SETTINGS) -> Ranking:
-    return ranking.rank(collection, runner.scorers(*vectors), settings)
+    return ranking.rank(collection, systems.dense(*vectors), settings)
 
 
 def result(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ def _known() -> tuple[Encoder, dict[tuple[Role, str], NDArray[np.float32]]]:
 class Noisy:
     """The embedded model, plus `much` of the vectors of the random one."""
 
+    kind: Final = "vector"
     budget = 4096
     threads = 0
 
@@ -46,7 +47,7 @@ class Noisy:
     def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
         inner, known = _known()
         if missing := [text for text in texts if (role, text) not in known]:
-            found = inner.encode(missing, role)
+            found = np.asarray(inner.encode(missing, role))
             known |= {(role, text): vector for text, vector in zip(missing, found, strict=True)}
         vectors = np.stack([known[role, text] for text in texts])
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

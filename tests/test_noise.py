@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import benchmark
-from benchmark import evidence, noise, ranking, summary, vectors
+from benchmark import evidence, noise, ranking, summary, systems, vectors
 from benchmark import run as runner
 from benchmark.encoders import Role
 from benchmark.encoders.random import Random
@@ -63,9 +63,9 @@ def result(task: Task, tmp_path: Path, progress: Progress) -> Result:
 
 
 def tables_of(task: Task, encode: Callable[[list[str], Role], NDArray[np.float32]]) -> Json:
-    texts = runner.texts_of(task)
+    texts = systems.texts_of(task.collection)
     left, right = encode(texts["query"], "query"), encode(texts["document"], "document")
-    return summary.tables(ranking.ranked(task.collection, runner.scorers(left, right), task.settings), task.measures)
+    return summary.tables(ranking.ranked(task.collection, systems.dense(left, right), task.settings), task.measures)
 
 
 def plainly(task: Task, budget: int, backwards: bool = False, threads: int = 0) -> Json:
@@ -268,7 +268,7 @@ def test_the_command_makes_the_result_where_there_is_none(bench: Bench, here: Pa
     [
         (("--vary", "bathces"), ("«bathces» is nothing that can be varied", "batches")),
         (("--vary", ""), ("nothing to measure", "--dtypes")),
-        (("--dtypes", "float8", "--model", "random"), ("takes no prompts, dtype",)),
+        (("--dtypes", "float8", "--model", "random"), ("takes no --dtype",)),
         (("--texts", "0"), ("--texts",)),
         (("--results", "/dev/null/x"), ("cannot be written",)),
     ],

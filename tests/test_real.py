@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import check, encoders, evidence, ranking, scoring, vectors
+from benchmark import check, encoders, evidence, ranking, scoring, systems, vectors
 from benchmark import run as runner
 from benchmark.evidence import Result
 from benchmark.measures import evaluate, parse
@@ -197,7 +197,7 @@ def test_a_checkpoint_that_lost_thai_is_caught_and_thai_alone_is_named(
     task, result = xquad
     collection, encoder, rng = task.collection, encoders.load(str(checkpoint)), np.random.default_rng(0)
     usual = {
-        role: vectors.encode(encoder, texts, role).vectors for role, texts in runner.texts_of(task).items()
+        role: vectors.encode(encoder, texts, role).vectors for role, texts in systems.texts_of(task.collection).items()
     }  # fmt: skip
     here = {"query": collection.queries["lang"] == "th", "document": collection.documents["lang"] == "th"}
 
@@ -209,7 +209,7 @@ def test_a_checkpoint_that_lost_thai_is_caught_and_thai_alone_is_named(
             vectors.normalise(moved[role])
         folder = tmp_path / name
         folder.mkdir()
-        ranks = ranking.rank(collection, runner.scorers(moved["query"], moved["document"]), task.settings).ranks
+        ranks = ranking.rank(collection, systems.dense(moved["query"], moved["document"]), task.settings).ranks
         ranks.to_parquet(folder / "ranks.parquet")
         limits = Thresholds(measures=("AP",), max_drop=0.0 if everywhere else 0.01, max_rise={})
         (found,) = check.check({"xquad-r": result}, {"xquad-r": Result(folder, result.says)}, limits)

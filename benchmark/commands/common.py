@@ -1,9 +1,8 @@
-"""Options that several commands share, and how results and errors reach the terminal. Imports nothing heavy."""
+"""How results and errors reach the terminal. Imports nothing heavy."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+import shlex
+import sys
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,47 +12,6 @@ if TYPE_CHECKING:
     from benchmark.evidence import Json, Result
     from benchmark.slices import Slices
     from leaderboard.tables import Table
-
-Model = Annotated[
-    str | None,
-    typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
-]
-Tasks = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="A task, task@variant, suite, or folder of your own; may be repeated. "
-        "Default: the suite core for a model that is named, the embedded task demo otherwise."
-    ),
-]
-Name = Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")]
-QueryPrompt = Annotated[
-    str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
-]
-DocumentPrompt = Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")]
-Dtype = Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")]
-Revision = Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")]
-TrustRemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
-]
-Settings = Annotated[
-    str | None,
-    typer.Option(help="Of mono, cross, multi, pair, mining: which ones, comma between. Default: the card's."),
-]
-Languages = Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")]
-QueryLanguages = Annotated[str | None, typer.Option(help="Only queries in these languages.")]
-DocumentLanguages = Annotated[str | None, typer.Option(help="Only documents in these languages.")]
-Mirror = Annotated[
-    str | None,
-    typer.Option(help="Folder or https address that stands for raw.githubusercontent.com (or ISOGLOSS_MIRROR)."),
-]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="Never touch the network; say what is missing and where it goes.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables, one line for each task.")]
-Results = Annotated[Path, typer.Option(help="Folder for results.")]
-MeasureOption = Annotated[
-    list[str] | None, typer.Option("--measure", help="A measure such as nDCG@10, besides the card's. May be repeated.")
-]
 
 
 def show(result: "Result", shown: "Iterable[Table]") -> None:
@@ -126,9 +84,9 @@ def _tables(
     }
 
 
-def listed(text: str | None) -> list[str] | None:
-    """Return the words of a list with commas between; None if there is none."""
-    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+def command_line() -> str:
+    """Return the command as it was typed."""
+    return " ".join(["bench", *(shlex.quote(word) for word in sys.argv[1:])])
 
 
 def console() -> "Console":

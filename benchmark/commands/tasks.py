@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.common import AsJson, Mirror, Offline, console, errors, json_text
+from benchmark.commands.common import console, errors, json_text
+from benchmark.commands.options import AsJson, Mirror, Offline
 from tasks.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ whose vectors are all in the store never loads them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,6 +17,9 @@ from tasks.errors import UserError
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
+Kind = Literal["vector", "terms", "tokens"]
+"""What a model makes of a text. `vector`: one row, compared by dot product. `terms`: a row (term, weight) for each term
+of a learned-sparse model. `tokens`: a row for each token of a late-interaction model."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,12 @@ class Model:
     """Versions of the libraries that compute the vectors."""
     citation: str = ""
     notes: str = ""
+    how: dict[str, str | int | bool] = field(default_factory=dict)
+    """Whatever else was chosen that changes a vector, by its name on the command line."""
 
 
 class Encoder(Protocol):
-    """What the vector store needs of a model."""
+    """What the vector store needs of a model. What it makes of a text is a matrix [rows, width], as `kind` says."""
 
     model: Model
     budget: int
@@ -57,59 +63,65 @@ class Encoder(Protocol):
     threads: int
     """Threads that compute; 0 stands for as many as the library takes."""
 
+    @property
+    def kind(self) -> Kind:
+        """Which matrices these are."""
+
     def space(self, role: Role) -> dict[str, Any]:
         """Return everything besides the text that changes a vector of this role."""
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
         """Return the tokens of each text as sent [n], before truncation, and the limit; 0 stands for none."""
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
-        """Return the vectors [n, dim] of one batch of texts, in the order given, not normalised."""
+    def encode(self, texts: Sequence[str], role: Role) -> "NDArray[np.float32] | list[NDArray[np.float32]]":
+        """Return what one batch of texts becomes, in the order given, not normalised.
+
+        Vectors [n, dim], or n matrices [rows, width] where `kind` is another one.
+        """
 
 
-def load(
-    source: str,
-    *,
-    name: str = "",
-    citation: str = "",
-    notes: str = "",
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    dtype: str = "float32",
-    revision: str = "",
-    trust_remote_code: bool = False,
-    offline: bool = False,
-) -> Encoder:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a model besides its name. A family takes what its `TAKES` names, and refuses the rest."""
+
+    name: str = ""
+    """How tables show it; "" is its folder or hub name."""
+    citation: str = ""
+    notes: str = ""
+    query_prompt: str | None = None
+    """The name of a prompt that the model declares, or the text itself; "" is none, None the model's own."""
+    document_prompt: str | None = None
+    dtype: str = "float32"
+    revision: str = ""
+    trust_remote_code: bool = False
+    offline: bool = False
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Return what changes no vector and so goes with every family."""
+        return {"name": self.name, "citation": self.citation, "notes": self.notes}
+
+
+EVERYWHERE = frozenset({"name", "citation", "notes", "offline"})
+NAMED = ("muse", "random")  # families that are one model, by its name
+
+
+def load(source: str, asked: Asked = Asked()) -> Encoder:
     """Return the encoder for `muse`, `random`, or a sentence-transformers checkpoint by folder or hub name.
 
-    A prompt is the name of one that the checkpoint declares, or the text itself; "" is none, None the checkpoint's own.
-    Raises UserError if there is no such model, or its declared prompts would go unused.
+    Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
-    if source in ("muse", "random"):
-        if query_prompt or document_prompt or dtype != "float32" or revision:
-            raise UserError(f"The model {source} takes no prompts, dtype or revision; leave those options out.")
-        about = {"name": name or source, "citation": citation, "notes": notes}
-        if source == "random":
-            from benchmark.encoders.random import Random
+    family = import_module(f"benchmark.encoders.{family_of(source)}")
+    for one in fields(asked):
+        if one.name not in EVERYWHERE | family.TAKES and getattr(asked, one.name) != one.default:
+            raise UserError(f"The model {source} takes no --{one.name.replace('_', '-')}; leave that option out.")
+    encoder: Encoder = family.load(source, asked)
+    return encoder
 
-            return Random(**about)
-        from benchmark.encoders.muse import Muse
 
-        return Muse(**about)
-    from benchmark.encoders import checkpoint
-
-    folder, commit = checkpoint.locate(source, revision, offline)
-    return checkpoint.Checkpoint(
-        folder,
-        source=source,
-        revision=commit,
-        name=name or Path(source).resolve().name if Path(source).is_dir() else name or source,
-        citation=citation,
-        notes=notes,
-        prompts={"query": query_prompt, "document": document_prompt},
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-    )
+def family_of(source: str) -> str:
+    """Return the file in this folder that runs a model."""
+    return source if source in NAMED else "checkpoint"
 
 
 def sent(model: Model, text: str, role: Role) -> str:

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from fnmatch import fnmatch
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import ROLES, Model, Role, sent
+from benchmark.encoders import ROLES, Asked, Model, Role, sent
 from tasks.errors import UserError
 
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
@@ -34,6 +34,13 @@ OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png
 OTHER_FILES = {"trainer_state.json", "LICENSE", "LICENSE.txt", "NOTICE"}
 LOADING_ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
 BUDGET = {"cpu": 1536, "cuda": 32768}
+TAKES = frozenset({"query_prompt", "document_prompt", "dtype", "revision", "trust_remote_code"})
+
+
+def load(source: str, asked: Asked) -> "Checkpoint":
+    """Return the encoder of a checkpoint, by folder or hub name."""
+    folder, commit = locate(source, asked.revision, asked.offline)
+    return Checkpoint(folder, source, commit, asked)
 
 
 def locate(source: str, revision: str, offline: bool) -> tuple[Path, str]:
@@ -157,25 +164,14 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
 class Checkpoint:
     """A sentence-transformers checkpoint in a local folder."""
 
+    kind: Final = "vector"
     threads = 0
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        source: str,
-        revision: str,
-        name: str,
-        citation: str,
-        notes: str,
-        prompts: dict[Role, str | None],
-        dtype: str,
-        trust_remote_code: bool,
-    ) -> None:
+    def __init__(self, folder: Path, source: str, revision: str, asked: Asked) -> None:
         self.folder = folder
-        self.trust_remote_code = trust_remote_code
-        if dtype not in (known := ["float32", "bfloat16", "float16"]):
-            raise UserError(f"«{dtype}» is not a dtype to compute in; take one of {', '.join(known)}.")
+        self.trust_remote_code = asked.trust_remote_code
+        if asked.dtype not in (known := ["float32", "bfloat16", "float16"]):
+            raise UserError(f"«{asked.dtype}» is not a dtype to compute in; take one of {', '.join(known)}.")
         self._check_modules()
         config = _json(folder / "config_sentence_transformers.json")
         similarity = config.get("similarity_fn_name") or "cosine"
@@ -184,19 +180,19 @@ class Checkpoint:
         device = _device()
         self.budget = BUDGET[device]
         self.model = Model(
-            name=name,
+            name=asked.name or (Path(source).resolve().name if Path(source).is_dir() else source),
             family="checkpoint",
             source=source,
             revision=revision,
-            fingerprint=fingerprint(folder, everything=trust_remote_code),
+            fingerprint=fingerprint(folder, everything=asked.trust_remote_code),
             parameters=parameters(folder),
             similarity=cast(Literal["cosine", "dot"], similarity),
-            dtype=dtype,
+            dtype=asked.dtype,
             device=device,
-            prompts=_prompts(config, prompts),
+            prompts=_prompts(config, {"query": asked.query_prompt, "document": asked.document_prompt}),
             engine={package: version(package) for package in ENGINE},
-            citation=citation,
-            notes=notes,
+            citation=asked.citation,
+            notes=asked.notes,
         )
         self._loaded: Any = None
 

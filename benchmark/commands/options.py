@@ -1,0 +1,140 @@
+"""Groups of options that several commands share, and how a command takes a group. Imports nothing heavy.
+
+A command whose parameter is one of these records shows the fields of the record as options of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmark.encoders import Encoder
+    from benchmark.progress import Progress
+    from benchmark.run import Task
+    from tasks.card import TaskCard
+
+Mirror = Annotated[
+    str | None,
+    typer.Option(help="Folder or https address that stands for raw.githubusercontent.com (or ISOGLOSS_MIRROR)."),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Never touch the network; say what is missing and where it goes.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables, one line for each task.")]
+Results = Annotated[Path, typer.Option(help="Folder for results.")]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, and what is asked of it: `benchmark.encoders.Asked`, field by field."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
+    ] = None
+    name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = ""
+    citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = ""
+    notes: Annotated[str, typer.Option(help="Anything to know of the model; kept with the result.")] = ""
+    query_prompt: Annotated[
+        str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
+    ] = None
+    document_prompt: Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")] = None
+    dtype: Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")] = "float32"
+    revision: Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")] = ""
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
+    ] = False
+
+    def load(self, *, offline: bool, **changes: Any) -> "Encoder":
+        """Return the encoder, with `changes` to what was asked."""
+        from benchmark import encoders
+
+        given = {name: value for name, value in vars(self).items() if name != "model"}
+        return encoders.load(self.model or "muse", encoders.Asked(**(given | {"offline": offline} | changes)))
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Which tasks, in which languages and settings, and where their files come from."""
+
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A task, task@variant, suite, or folder of your own; may be repeated. "
+            "Default: the suite core for a model that is named, the embedded task demo otherwise."
+        ),
+    ] = None
+    settings: Annotated[
+        str | None,
+        typer.Option(help="Of mono, cross, multi, pair, mining: which ones, comma between. Default: the card's."),
+    ] = None
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", help="A measure such as nDCG@10, besides the card's. May be repeated."),
+    ] = None
+    languages: Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")] = None
+    query_languages: Annotated[str | None, typer.Option(help="Only queries in these languages.")] = None
+    document_languages: Annotated[str | None, typer.Option(help="Only documents in these languages.")] = None
+    mirror: Mirror = None
+    offline: Offline = False
+
+    def cards(self, model: str | None) -> "list[TaskCard]":
+        """Return the cards of the tasks, or of what a model is run on by default."""
+        from tasks.card import resolve
+
+        return resolve(self.task or ["core" if model else "demo"])
+
+    def prepare(self, cards: "list[TaskCard]", progress: "Progress") -> "list[Task]":
+        """Fetch and read the tasks, and check what is asked of them."""
+        from benchmark import run
+
+        return [
+            run.prepare(
+                card,
+                settings=listed(self.settings) or (),
+                measured=self.measure or (),
+                query_languages=listed(self.query_languages) or listed(self.languages),
+                document_languages=listed(self.document_languages) or listed(self.languages),
+                mirror=self.mirror,
+                offline=self.offline,
+                progress=progress,
+            )
+            for card in cards
+        ]
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the words of a list with commas between; None if there is none."""
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes the fields of its groups of options as options."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[Parameter] = []
+    for parameter in signature(command).parameters.values():
+        if parameter.name in groups:
+            group = groups[parameter.name]
+            types = get_type_hints(group, include_extras=True)
+            parameters += [
+                Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=types[one.name])
+                for one in fields(group)
+            ]
+        else:
+            parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[parameter.name]))
+
+    def run(**given: Any) -> None:
+        made = {
+            name: group(**{one.name: given.pop(one.name) for one in fields(group)}) for name, group in groups.items()
+        }
+        command(**made, **given)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = signature(command).replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run
