@@ -18,6 +18,7 @@ from benchmark.bias import STRONG
 from benchmark.blame import Directions
 from benchmark.evidence import Result
 from benchmark.measures import evaluate, parse
+from benchmark.paired import Paired
 
 Floats = NDArray[np.float64]
 AVERAGES, LANGUAGES, DIRECTIONS, BIAS = KINDS = ("averages", "languages", "directions", "bias")
@@ -47,13 +48,19 @@ def of(before: Result, after: Result, measure: str, biases: Iterable[str] = ()) 
     Raises UserError if the two results cannot be read together.
     """
     (pair,) = paired.compare([before, after], measure)
+    return of_pair(pair, biases)
+
+
+def of_pair(pair: Paired, biases: Iterable[str] = ()) -> Cells:
+    """Return the cells of a comparison."""
+    measure = pair.measure
     cells = pair.cells.assign(side="")
     kind, setting = cells["kind"], cells["setting"]
     two = kind.eq("direction") & setting.ne("multi")
     between = cells[two].assign(doc_lang=[other(*names) for names in cells.loc[two, ["query_lang", "pool"]].to_numpy()])
     tables, differences = [between], [pair.differences[:, two]]
     if setting.eq("multi").any():
-        strong, moved = _strong(before, after, measure, pair.topics)
+        strong, moved = _strong(pair.before, pair.after, measure, pair.topics)
         tables.append(strong)
         differences.append(moved)
     directions = Directions(pd.concat(tables, ignore_index=True), np.hstack(differences))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from benchmark.evidence import Json, Result, label
 from tasks.errors import UserError
 
-RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")  # of the key's parts
+RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engine", "how")  # of the key's parts
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def label(says: Json) -> str:
 
 def slug(name: str) -> str:
     """Return a model's name as a folder's name."""
-    text = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    text = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
     if not text:
         raise UserError(f"The name «{name}» has no letters or digits; give another with --name.")
     return text

@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,10 @@ from tasks.card import EVERY_SETTING, MINING, SETTINGS, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError, nearest
 
-LIBRARIES = ("isogloss", "numpy", "pandas", "pyarrow", "torch", "transformers", "sentence-transformers", "tokenizers")
+LIBRARIES = (
+    "isogloss", "numpy", "pandas", "pyarrow", "torch", "transformers", "sentence-transformers", "tokenizers",
+    "faiss-cpu",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,18 @@ def prepare(
     return Task(card, whole, chosen, wanted)
 
 
-def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
-    """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
+def run(
+    task: Task,
+    encoder: Encoder,
+    results: Path,
+    progress: Progress,
+    command: str,
+    prepare: Callable[[TaskCard, Collection, Encoder, Progress], systems.System] = systems.prepare,
+) -> Result:
+    """Return the result of a model on a task: the one there is, if its key is equal, or a new one.
+
+    `prepare` makes what scores the texts; whatever it does to the vectors has to be in the model's `how`.
+    """
     start = time.perf_counter()
     card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
     folder = evidence.prepare(results, model.name, card.label)
@@ -95,13 +108,12 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = systems.prepare(card, task.collection, encoder, progress)
+    system = prepare(card, task.collection, encoder, progress)
     texts, encoded = systems.texts_of(task.collection), system.encoded
     before = time.perf_counter()
     with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
-        rankings = ranking.ranked(
+        rankings = system.ranked(
             task.collection,
-            system.scorers,
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -137,6 +149,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "ties": round(ranked.ties, 6),
         "cost": _cost(encoded, ranked_in, start),
         "environment": _environment(),
+        **system.about,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -8,12 +8,13 @@ shapes, outlines and labels say the same.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmark import evidence
 from benchmark.evidence import Result
 from benchmark.paired import Paired
-from leaderboard import compared, differences, drawing, heatmaps, rowplots, scatters
+from leaderboard import compared, differences, drawing, heatmaps, losses, lossplots, rowplots, scatters
 from leaderboard.compared import Model
 
 PLOTS: dict[str, Callable[[Sequence[Model]], Figure | None]] = {
@@ -68,3 +69,17 @@ def write_differences(found: Sequence[Paired], folder: Path, formats: Sequence[s
     if figure is None:
         return []
     return [drawing.save(figure, folder / f"{task}-differences.{kind}", f"{task}: differences") for kind in formats]
+
+
+def write_losses(
+    exact: Result, cells: pd.DataFrame, folder: Path, formats: Sequence[str] = ("svg", "png")
+) -> list[Path]:
+    """Write what each language loses through each variant, a picture for each setting, as `write` does."""
+    stem = f"{evidence.label(exact.says)}-{evidence.slug(exact.says['model']['name'])}-loss"
+    with drawing.style():
+        figures = list(lossplots.draw(cells, drawing.clean(losses.title(exact))))
+    return [
+        drawing.save(figure, folder / f"{stem}-{setting}.{kind}", f"{stem}: {setting}")
+        for setting, figure in figures
+        for kind in formats
+    ]

@@ -82,7 +82,7 @@ def _segments(names: Sequence[str], tables: Sequence[pd.DataFrame], pool: pd.Ser
     """Draw a segment for each document language; those of the pool stand first."""
     colours = dict(zip(pool.index, SHADES, strict=False))
     at = np.array([0, *(np.arange(len(tables[0])) + 1.5)])
-    sheet = _rows(names, ["the pool", *map(language, tables[0].index)], at)
+    sheet = rows(names, ["the pool", *map(language, tables[0].index)], at)
     outline: dict[str, Any] = {"edgecolor": "black", "linewidth": 1.6}
     for panel, table in zip(sheet.panels, tables, strict=True):
         shares = pd.concat([pool.to_frame("").T, table])
@@ -109,7 +109,7 @@ def _groups(names: Sequence[str], tables: Sequence[pd.DataFrame], pool: pd.Serie
     alike = np.array([scripts == languages.script(tag) for tag in asked])
     order = np.argsort(-sum(np.where(own, table, 0).sum(axis=1) for table in tables), kind="stable")
     at = np.arange(len(asked), dtype=np.float64)
-    sheet = _rows(names, [language(tag) for tag in asked[order]], at)
+    sheet = rows(names, [language(tag) for tag in asked[order]], at)
     halo = [withStroke(linewidth=2.2, foreground="white")]
     for panel, table in zip(sheet.panels, tables, strict=True):
         left = np.zeros(len(asked))
@@ -139,7 +139,7 @@ def distance(models: Sequence[Model]) -> Figure | None:
         return None
     order = np.log1p(pd.concat(tables)["mean"]).groupby(level=0).mean().sort_values(kind="stable").index
     at = np.arange(len(order), dtype=np.float64)
-    sheet = _rows([model.name for model in models], [language(tag) for tag in order], at)
+    sheet = rows([model.name for model in models], [language(tag) for tag in order], at)
     low, high = ends(tables)
     for panel, table in zip(sheet.panels, [table.reindex(order) for table in tables], strict=True):
         if low >= 1:
@@ -189,7 +189,7 @@ def drop(models: Sequence[Model]) -> Figure | None:
     tables = [model.means[shown] for model in models]
     order = pd.concat(tables).groupby(level=0).mean().sort_values(shown, ascending=False, kind="stable").index
     at = np.append(np.arange(len(order)), len(order) + 0.5)
-    sheet = _rows([model.name for model in models], [*map(language, order), "mean"], at)
+    sheet = rows([model.name for model in models], [*map(language, order), "mean"], at)
     for panel, table in zip(sheet.panels, tables, strict=True):
         values = pd.concat([table.reindex(order), table.mean().to_frame("mean").T])
         panel.hlines(at, values.min(axis=1), values.max(axis=1), "#b5b5b5", linewidth=1.6)
@@ -211,15 +211,15 @@ def _many(models: Sequence[Model]) -> bool:
     return len({*task["query_languages"], *task["document_languages"]}) > 1
 
 
-def _rows(names: Sequence[str], labels: Sequence[str], at: Floats) -> Sheet:
-    """Return a sheet whose panels have a labelled row at each place of `at`, counted from above."""
+def rows(names: Sequence[str], labels: Sequence[str], at: Floats, what: str = "question") -> Sheet:
+    """Return a sheet whose panels have a labelled row at each place of `at`, counted from above; `what` they are."""
     pitch = next(pitch for most, pitch in ((25, 0.24), (60, 0.18), (np.inf, 0.13)) if len(labels) <= most)
     width = {1: 4.8, 2: 3.6}.get(len(names), 3.0)
     sheet = Sheet(names, (width, (at[-1] + 1) * pitch), 4)
     for panel in sheet.panels:
         left, _ = sheet.edge(panel)
         panel.set_yticks(at, labels if left else [])
-        panel.set(ylim=(at[-1] + 0.5, -0.5), ylabel="question" if left else "")
+        panel.set(ylim=(at[-1] + 0.5, -0.5), ylabel=what if left else "")
         panel.tick_params("y", length=0, pad=6, labelsize=min(LABEL, pitch * 72 * 0.7))
         panel.tick_params("x", top=sheet.size[1] > FAR, labeltop=sheet.size[1] > FAR)
         panel.spines["left"].set_visible(False)
