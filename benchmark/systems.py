@@ -11,6 +11,7 @@ from benchmark.progress import Progress
 from benchmark.vectors import Encoded
 from tasks.card import TaskCard
 from tasks.collection import Collection
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,13 @@ def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: 
     texts, roles, encoded = texts_of(collection), roles_of(card), {}
     for role in ROLES:
         with progress.texts(f"{card.label}{what}: {'queries' if role == 'query' else 'documents'}") as advance:
-            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
+            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance, say=progress.say)
+    widths = {role: found.vectors.shape[1] for role, found in encoded.items()}
+    if widths["query"] != widths["document"]:
+        raise UserError(
+            f"{encoder.model.name} returns {widths['query']} dimensions for queries and {widths['document']} for "
+            "documents, which cannot be compared."
+        )
     return System(dense(encoded["query"].vectors, encoded["document"].vectors), encoded)
 
 
