@@ -214,8 +214,8 @@ def _space(folder: Path) -> Space:
     says = says if isinstance(says, dict) else {}
     about = says.get("about") if isinstance(says.get("about"), dict) else {}
     kind = f"{says.get('family', 'unknown')} {str(says.get('fingerprint', ''))[:8]}".strip()
-    files = _files(folder)
-    shards = [path for path in files if path.suffix == ".npy" and not path.name.startswith(".")]
+    files = [path for path in _files(folder) if not path.name.startswith(".")]  # those are in the making
+    shards = [path for path in files if path.suffix == ".npy"]
     readable = not says or says.get("shards") == SHARDS
     return Space(
         folder=folder,

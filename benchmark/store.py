@@ -104,7 +104,6 @@ class Store:
     def open(self, space: dict[str, Any]) -> None:
         """Make the folder, with a file that says in clear what it holds."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             _write(self.folder / ABOUT, json.dumps(space, indent=1, sort_keys=True).encode())
             for left in leftovers(self.folder):
                 left.unlink(missing_ok=True)
@@ -235,7 +234,6 @@ def _opened(path: Path, whole: bool) -> tuple[Known, int, memoryview]:
 
 def write(folder: Path, known: Known, vectors: Floats) -> Path:
     """Write a shard whole, or raise OSError."""
-    folder.mkdir(parents=True, exist_ok=True)  # it may have been emptied and removed meanwhile
     parts = []
     for part in (known, vectors):
         stream = io.BytesIO()
@@ -262,13 +260,19 @@ def _write(path: Path, *parts: bytes) -> None:
     """Write a file whole or not at all: to a name of its own, to the disk, then renamed into place."""
     made = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with made.open("wb") as stream:
+        try:
+            stream = made.open("wb")
+        except FileNotFoundError:  # the folder is new, or was pruned meanwhile
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = made.open("wb")
+        with stream:
             stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
         made.replace(path)
     except BaseException:
-        made.unlink(missing_ok=True)
+        with suppress(OSError):
+            made.unlink()
         raise
     with suppress(OSError):  # the name reaches the disk too, where the system can be told so
         folder = os.open(path.parent, os.O_RDONLY)

@@ -79,12 +79,12 @@ def prune(
     from benchmark import cache
     from tasks.fetch import cache_folder
 
-    root, age = cache_folder(), cache.seconds(older_than or "1h")
+    root, age = cache_folder(), cache.seconds("1h" if older_than is None else older_than)
     going, stays = cache.useless(root), False
     if everything or older_than or model or part:
         asked = cache.unused(root, age, model, part)
         going += asked
-        stays = not older_than and asked != cache.unused(root, 0, model, part)
+        stays = older_than is None and asked != cache.unused(root, 0, model, part)
     gone = {file for one in going for file in one.files}
     left = [space for space in cache.spaces(root) if not gone.issuperset(space.shards)]
     if damaged:
