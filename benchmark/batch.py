@@ -96,7 +96,7 @@ def _checked(encoder: Encoder, texts: Sequence[str], role: Role) -> Matrices:
         text = texts[int(np.repeat(np.arange(len(texts)), rows)[np.argmin(finite)])]
         raise UserError(
             f"{encoder.model.name} returned a vector with NaN or infinity for the {role} «{text[:80]}»; "
-            "the checkpoint is broken, or its dtype is too narrow for it."
+            "the model is broken, or its dtype is too narrow for it."
         )
     return rows, vectors
 

@@ -34,17 +34,16 @@ def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: 
     for role in ROLES:
         with progress.texts(f"{card.label}{what}: {'queries' if role == 'query' else 'documents'}") as advance:
             encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance, say=progress.say)
-    widths = {role: found.vectors.shape[1] for role, found in encoded.items()}
-    if widths["query"] != widths["document"]:
-        raise UserError(
-            f"{encoder.model.name} returns {widths['query']} dimensions for queries and {widths['document']} for "
-            "documents, which cannot be compared."
-        )
     return System(dense(encoded["query"].vectors, encoded["document"].vectors), encoded)
 
 
 def dense(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
-    """Return what scores any rows of these vectors."""
+    """Return what scores any rows of these vectors. Raises UserError if the two sides differ in their dimensions."""
+    if queries.shape[1] != documents.shape[1]:
+        raise UserError(
+            f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
+            "compared they must have as many."
+        )
     return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 

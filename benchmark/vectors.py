@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +44,9 @@ class Encoded:
     """Texts that were encoded now; the others were in the store."""
     seconds: float
     """Time that took, loading the model included."""
-    zeros: int
+    zeros: int = 0
     """Texts, each once, whose rows are all zero or none: they have no direction and score 0 with everything."""
-    halved: Counter[int]
+    halved: Counter[int] = field(default_factory=Counter)
     """Batches for which memory did not suffice, by their number of texts: they were encoded in halves, which can change
     the last bits of their vectors."""
 

@@ -323,7 +323,7 @@ def test_queries_and_documents_of_two_widths_are_named(
             return super().encode(texts, role)[:, : 8 if role == "query" else 9]
 
     monkeypatch.setattr(encoders, "load", lambda *_, **__: Lopsided())
-    bench(*DEMO, "--results", tmp_path / "r").failed("returns 8 dimensions for queries and 9 for documents")
+    bench(*DEMO, "--results", tmp_path / "r").failed("makes 8 dimensions of a query and 9 of a document")
 
 
 @st.composite
