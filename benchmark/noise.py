@@ -188,7 +188,7 @@ def _repeated(
             tempfile.TemporaryDirectory(prefix="noise-", dir=_scratch()) as root,
             progress.texts(f"{task.card.label}, other {how.varied}: {role}") as advance,
         ):
-            found = vectors.encode(encoder, asked, roles[role], advance, root=Path(root)).vectors
+            found = vectors.encode(encoder, asked, roles[role], advance, root=Path(root), say=progress.say).vectors
         found = found[::-1] if how.backwards else found
         moved[role], again[role] = _spread(usual[role], some, found, encoder.model.similarity == "cosine"), some
     return moved, again

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -129,6 +130,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
             "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
             "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
+            "zeros": {role: encoded[role].zeros for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
         **tables,
@@ -200,6 +202,7 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
 
 def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) -> dict[str, Any]:
     count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
+    halved = sum((e.halved for e in encoded.values()), Counter[int]())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "texts_encoded": count,
@@ -208,6 +211,7 @@ def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) 
         "rank_seconds": round(ranked_in, 3),
         "total_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "halved": [{"texts": texts, "batches": halved[texts]} for texts in sorted(halved, reverse=True)],
     }
 
 

@@ -11,6 +11,7 @@ from benchmark.progress import Progress
 from benchmark.vectors import Encoded
 from tasks.card import TaskCard
 from tasks.collection import Collection
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,17 @@ def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: 
     texts, roles, encoded = texts_of(collection), roles_of(card), {}
     for role in ROLES:
         with progress.texts(f"{card.label}{what}: {'queries' if role == 'query' else 'documents'}") as advance:
-            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
+            encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance, say=progress.say)
     return System(dense(encoded["query"].vectors, encoded["document"].vectors), encoded)
 
 
 def dense(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
-    """Return what scores any rows of these vectors."""
+    """Return what scores any rows of these vectors. Raises UserError if the two sides differ in their dimensions."""
+    if queries.shape[1] != documents.shape[1]:
+        raise UserError(
+            f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
+            "compared they must have as many."
+        )
     return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 

@@ -37,6 +37,9 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
         f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, "
         f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
     ]
+    zeros = model.get("zeros", {})
+    if any(zeros.values()):
+        lines.insert(3, f"nothing but zeros: {zeros['query']:,} queries, {zeros['document']:,} documents")
     terminal.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
