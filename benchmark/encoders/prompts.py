@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmark.encoders import ROLES, TASK, TEXT, Role
 from benchmark.encoders.files import backbone, read
+from benchmark.encoders.loading import ERRORS, first_line
 from tasks.errors import UserError
 
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
@@ -94,6 +95,7 @@ def conversation(folder: Path, prompt: str) -> str | None:
     message = (config.get("modality_config") or {}).get("message")
     if message is None:
         return None
+    from jinja2 import TemplateError
     from transformers import AutoTokenizer
 
     (text,), system = parts(prompt, [TEXT])
@@ -103,5 +105,8 @@ def conversation(folder: Path, prompt: str) -> str | None:
         {"role": who, "content": [{"type": "text", "text": what}] if structured else what} for who, what in said
     ]
     options = (config.get("processing_kwargs") or {}).get("chat_template") or {}
-    tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+    except (*ERRORS, TemplateError) as error:
+        raise UserError(f"{folder} has a chat template that cannot be rendered: {first_line(error)}.") from error
