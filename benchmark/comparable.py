@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from benchmark.evidence import Json, Result, label
 from tasks.errors import UserError
 
-RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")  # of the key's parts
+RUN = {  # of the key's parts, what is said of each
+    name: f"the {name}" for name in ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")
+} | {"how": "what else was chosen"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
     elif parts.get("model") != others.get("model"):
         reasons.append(Reason("model", "the model has the same name and other weights"))
     reasons += [
-        Reason(name, f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}")
-        for name in RUN
+        Reason(name, f"{said} was {_text(parts.get(name))} and is {_text(others.get(name))}")
+        for name, said in RUN.items()
         if parts.get(name) != others.get(name)
     ]
     if cut := _length(one["model"], other["model"]):

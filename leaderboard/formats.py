@@ -9,7 +9,8 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
@@ -58,6 +59,12 @@ def number(value: object, kind: str = "score") -> str:
     if not float(text):
         return ".000"  # nothing has no sign
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
+
+
+def computed(model: Mapping[str, Any]) -> str:
+    """Say in what and where a model of an evidence was computed, and what else was chosen."""
+    how = [f"{name} {value}" for name, value in model.get("how", {}).items()]
+    return ", ".join([f"{model.get('dtype', '')} on {model.get('device', '')}", *how])
 
 
 def plain(text: str) -> str:

@@ -157,7 +157,7 @@ def _provenance(row: Row) -> str:
         "first query as sent": _code(model["first_query_as_sent"][:200]),
         "first document as sent": _code(model["first_document_as_sent"][:200]),
         "computed": formats.escape_markdown(
-            f"{model['dtype']} on {model['device']}, {model['dimensions']} dimensions, {model['similarity']}; "
+            f"{formats.computed(model)}, {model['dimensions']} dimensions, {model['similarity']}; "
             f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {model['truncated']['query']:.1%} of "
             f"the queries, {model['truncated']['document']:.1%} of the documents"
         ),

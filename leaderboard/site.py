@@ -236,7 +236,7 @@ def _details(result: Result, measure: str) -> Json:
     shown = [
         ("source", " @ ".join(str(model[name]) for name in ("source", "revision") if model.get(name)), True),
         ("fingerprint", model.get("fingerprint"), True),
-        ("computed in", f"{model.get('dtype', '')} on {model.get('device', '')}", False),
+        ("computed in", formats.computed(model), False),
         ("vectors", f"{model.get('dimensions', 0):,} dimensions, {model.get('similarity', '')}", False),
         *((f"prompt, {role}", prompts.get(role) or "none", bool(prompts.get(role))) for role in ("query", "document")),
         ("first query as sent", model.get("first_query_as_sent"), True),

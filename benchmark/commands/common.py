@@ -29,7 +29,7 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
     lines = [
         "",
         f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
-        f"{model['dimensions']} dimensions, {model['dtype']} on {model['device']}",
+        f"{model['dimensions']} dimensions, {formats.computed(model)}",
         f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents; "
         f"tied with another document: {says['ties']:.2%} of the answers",
         f"first query as sent:    {model['first_query_as_sent'][:90]!r}",

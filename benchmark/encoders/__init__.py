@@ -5,7 +5,8 @@ whose vectors are all in the store never loads them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from copy import copy
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,6 +14,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.encoders import files
+from tasks.card import TaskCard
 from tasks.errors import UserError
 
 Role = Literal["query", "document"]
@@ -43,9 +46,9 @@ class Model:
     dtype: str
     """What it computes in; vectors are float32 always."""
     device: str
-    """Where it computes: cpu or cuda."""
+    """Where it computes: cpu, cuda or mps."""
     prompts: dict[Role, str]
-    """What stands before each text of a role."""
+    """What stands before each text of a role; with `{text}` in it, what stands around each."""
     engine: dict[str, str]
     """Versions of the libraries that compute the vectors."""
     citation: str = ""
@@ -89,9 +92,19 @@ class Asked:
     citation: str = ""
     notes: str = ""
     query_prompt: str | None = None
-    """The name of a prompt that the model declares, or the text itself; "" is none, None the model's own."""
+    """The name of a prompt that the model declares, its text, or a template; "" is none, None the model's own."""
     document_prompt: str | None = None
     dtype: str = "float32"
+    max_length: int | None = None
+    """Tokens after which a text is cut; None is the model's own."""
+    pooling: str = ""
+    """How the vectors of tokens become one, where the model does not say it: mean, cls or last."""
+    base: str = ""
+    """The folder or hub name of an adapter's base; "" is the one that the adapter names."""
+    backend: str = "torch"
+    """What computes: torch, onnx or openvino."""
+    device: str = ""
+    """Where: cpu, cuda, cuda:1, mps, or several of a kind with commas between; "" is a GPU where there is one."""
     revision: str = ""
     trust_remote_code: bool = False
     offline: bool = False
@@ -104,14 +117,21 @@ class Asked:
 
 EVERYWHERE = frozenset({"name", "citation", "notes", "offline"})
 NAMED = ("muse", "random")  # families that are one model, by its name
+FAMILIES = {  # by the kind of a checkpoint's files
+    "sentence-transformers": "checkpoint",
+    "static": "checkpoint",
+    "transformers": "checkpoint",
+    "adapter": "checkpoint",
+}
+TEXT, TASK = "{text}", "{task}"  # where a template has the text, and the instruction of the task
 
 
 def load(source: str, asked: Asked = Asked()) -> Encoder:
-    """Return the encoder for `muse`, `random`, or a sentence-transformers checkpoint by folder or hub name.
+    """Return the encoder for `muse`, `random`, or a checkpoint by folder or hub name.
 
     Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
-    family = import_module(f"benchmark.encoders.{family_of(source)}")
+    family = import_module(f"benchmark.encoders.{family_of(source, asked)}")
     for one in fields(asked):
         if one.name not in EVERYWHERE | family.TAKES and getattr(asked, one.name) != one.default:
             raise UserError(f"The model {source} takes no --{one.name.replace('_', '-')}; leave that option out.")
@@ -119,14 +139,40 @@ def load(source: str, asked: Asked = Asked()) -> Encoder:
     return encoder
 
 
-def family_of(source: str) -> str:
-    """Return the file in this folder that runs a model."""
-    return source if source in NAMED else "checkpoint"
+def family_of(source: str, asked: Asked = Asked()) -> str:
+    """Return the file in this folder that runs a model: by its name, or by what kind of checkpoint its files are."""
+    if source in NAMED:
+        return source
+    folder, _ = files.locate(source, asked.revision, asked.offline)
+    kind = files.kind(folder)
+    if kind not in FAMILIES:
+        raise UserError(f"{source} is a {kind} model, which makes no single vector of a text and is not run here.")
+    return FAMILIES[kind]
+
+
+def instructed(encoder: Encoder, card: TaskCard) -> Encoder:
+    """Return the encoder for a task: where a prompt has `{task}`, it gets the instruction of the card.
+
+    Raises UserError if the card has none.
+    """
+    prompts = encoder.model.prompts
+    if not any(TASK in prompt for prompt in prompts.values()):
+        return encoder
+    if not card.instruction:
+        raise UserError(
+            f"A prompt of {encoder.model.name} has {TASK}, and the card of {card.label} has no instruction."
+        )
+    filled = {role: prompt.replace(TASK, card.instruction) for role, prompt in prompts.items()}
+    twin = copy(encoder)  # what is loaded is shared
+    twin.model = replace(encoder.model, prompts=filled)
+    return twin
 
 
 def sent(model: Model, text: str, role: Role) -> str:
-    """Return a text as the model gets it: after its prompt."""
-    return model.prompts[role] + text
+    """Return a text as the model gets it: after its prompt, or in its template."""
+    prompt = model.prompts[role]
+    assert TASK not in prompt, "the encoder must be `instructed` before it encodes"
+    return prompt.replace(TEXT, text) if TEXT in prompt else prompt + text
 
 
 def computes_bfloat16(device: str) -> bool:
