@@ -96,9 +96,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
     system = systems.prepare(card, task.collection, encoder, progress)
-    texts, encoded = systems.texts_of(task.collection), system.encoded
+    asked, encoded = systems.asked_of(task.collection, encoder), system.encoded
     before = time.perf_counter()
-    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
+    with progress.count(f"{card.label}: ranking", len(asked["query"]), "queries") as done:
         rankings = ranking.ranked(
             task.collection,
             system.scorers,
@@ -125,9 +125,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "model": vars(model)
         | {
             "dimensions": system.width,
-            "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "first_query_as_sent": sent(model, asked["query"][0], "query"),
+            "first_document_as_sent": sent(model, asked["document"][0], roles["document"]),
+            "truncated": {role: None if (cut := encoded[role].truncated) is None else round(cut, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
         },
         "main_measure": str(task.measures[0]),

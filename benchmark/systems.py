@@ -5,12 +5,16 @@ The ranking pass asks for scores and never how they come about; here is where th
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmark import ranking, scoring, vectors
 from benchmark.encoders import ROLES, Encoder, Role
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.progress import Progress
 from benchmark.vectors import Encoded
 from tasks.card import TaskCard
 from tasks.collection import Collection
+from tasks.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -29,15 +33,25 @@ class System:
 
 def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: Progress, what: str = "") -> System:
     """Encode each text of a task once, through the store. `what` tells one encoding from another on progress bars."""
-    texts, roles, encoded = texts_of(collection), roles_of(card), {}
+    texts, roles, encoded = asked_of(collection, encoder), roles_of(card), {}
     for role in ROLES:
+        if isinstance(encoder, Precomputed):
+            encoded[role] = _taken(encoder, texts[role], role)
+            if unused := encoder.count(role) - len(texts[role]):
+                progress.say(f"{card.label}: {unused:,} vectors are left aside: no {role} of this run has their ids.")
+            continue
         with progress.texts(f"{card.label}{what}: {'queries' if role == 'query' else 'documents'}") as advance:
             encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
     return System(dense(encoded["query"].vectors, encoded["document"].vectors), encoded)
 
 
 def dense(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
-    """Return what scores any rows of these vectors."""
+    """Return what scores any rows of these vectors. Raises UserError if the two sides differ in their dimensions."""
+    if queries.shape[1] != documents.shape[1]:
+        raise UserError(
+            f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
+            "compared they must have as many."
+        )
     return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
 
 
@@ -46,6 +60,21 @@ def roles_of(card: TaskCard) -> dict[Role, Role]:
     return {"query": "query", "document": "query" if card.symmetric else "document"}
 
 
+def asked_of(collection: Collection, encoder: Encoder) -> dict[Role, list[str]]:
+    """Return what a model is asked for, by role: the texts, or the ids where vectors are there already."""
+    if isinstance(encoder, Precomputed):
+        return {"query": list(collection.queries["query_id"]), "document": list(collection.documents["doc_id"])}
+    return texts_of(collection)
+
+
 def texts_of(collection: Collection) -> dict[Role, list[str]]:
     """Return the texts of each role, in the order of the collection."""
     return {"query": list(collection.queries["text"]), "document": collection.document_texts}
+
+
+def _taken(encoder: Precomputed, ids: list[str], role: Role) -> Encoded:
+    """Return vectors that are there already, past the store."""
+    found = encoder.encode(ids, role)
+    if encoder.model.similarity == "cosine":
+        vectors.normalise(found)
+    return Encoded(found, np.ones(len(ids), dtype=np.int32), truncated=None, tokens=0, encoded=0, seconds=0.0)

@@ -35,8 +35,8 @@ class Encoded:
     """[n, dim], or the rows of all texts one below the other where the model makes several of each."""
     rows: NDArray[np.int32]
     """[n]: how many rows each text has."""
-    truncated: float
-    """Share of the texts longer than the model's limit."""
+    truncated: float | None
+    """Share of the texts longer than the model's limit; None where the model does not tell."""
     tokens: int
     """Tokens of all texts before truncation, each text once; 0 where the model does not tell."""
     encoded: int
@@ -100,8 +100,8 @@ def encode(
     return Encoded(
         vectors=vectors,
         rows=rows,
-        truncated=float(known["truncated"].mean()) if len(known) else 0.0,
-        tokens=int(known["tokens"].sum()),
+        truncated=None if (known["tokens"] < 0).any() else float(known["truncated"].mean()) if len(known) else 0.0,
+        tokens=int(np.maximum(known["tokens"], 0).sum()),
         encoded=len(missing),
         seconds=seconds,
     )
@@ -151,6 +151,6 @@ def _checked(encoder: Encoder, texts: list[str], role: Role) -> tuple[NDArray[np
         text = texts[int(np.repeat(np.arange(len(texts)), rows)[np.argmin(finite)])]
         raise UserError(
             f"{encoder.model.name} returned a vector with NaN or infinity for the {role} «{text[:80]}»; "
-            "the checkpoint is broken, or its dtype is too narrow for it."
+            "the model is broken, or its dtype is too narrow for it."
         )
     return rows, vectors

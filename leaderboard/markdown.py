@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from benchmark.evidence import computed, share
 from leaderboard import formats, tables
 from leaderboard.boards import Board, Row
 from tasks import languages
@@ -157,9 +158,9 @@ def _provenance(row: Row) -> str:
         "first query as sent": _code(model["first_query_as_sent"][:200]),
         "first document as sent": _code(model["first_document_as_sent"][:200]),
         "computed": formats.escape_markdown(
-            f"{model['dtype']} on {model['device']}, {model['dimensions']} dimensions, {model['similarity']}; "
-            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {model['truncated']['query']:.1%} of "
-            f"the queries, {model['truncated']['document']:.1%} of the documents"
+            f"{computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
+            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(model['truncated']['query'])} of "
+            f"the queries, {share(model['truncated']['document'])} of the documents"
         ),
         "citation": formats.escape_markdown(model["citation"]),
         "notes": formats.escape_markdown(model["notes"]),

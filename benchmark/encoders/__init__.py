@@ -4,11 +4,12 @@ Nothing heavy is imported here or when an encoder is made: the weights are loade
 whose vectors are all in the store never loads them.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,9 @@ class Model:
     similarity: Literal["cosine", "dot"]
     """Cosine: vectors are brought to length one. Dot: they are scored as they are."""
     dtype: str
-    """What it computes in; vectors are float32 always."""
+    """What it computes in, "" if that is not told; vectors are float32 always."""
     device: str
-    """Where it computes: cpu or cuda."""
+    """Where it computes: cpu or cuda, "" if that is not told."""
     prompts: dict[Role, str]
     """What stands before each text of a role."""
     engine: dict[str, str]
@@ -71,7 +72,10 @@ class Encoder(Protocol):
         """Return everything besides the text that changes a vector of this role."""
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
-        """Return the tokens of each text as sent [n], before truncation, and the limit; 0 stands for none."""
+        """Return the tokens of each text as sent [n], before truncation, and the limit; 0 stands for none.
+
+        -1 tokens stand for a model that does not tell them, so that nobody knows what it cuts.
+        """
 
     def encode(self, texts: Sequence[str], role: Role) -> "NDArray[np.float32] | list[NDArray[np.float32]]":
         """Return what one batch of texts becomes, in the order given, not normalised.
@@ -94,6 +98,10 @@ class Asked:
     dtype: str = "float32"
     revision: str = ""
     trust_remote_code: bool = False
+    similarity: str = ""
+    """cosine or dot; "" is what the model itself says, or cosine."""
+    server_model: str = ""
+    """Which of a server's models."""
     offline: bool = False
 
     @property
@@ -104,10 +112,12 @@ class Asked:
 
 EVERYWHERE = frozenset({"name", "citation", "notes", "offline"})
 NAMED = ("muse", "random")  # families that are one model, by its name
+SCHEMES = {"http": "server", "https": "server", "mteb": "mteb", "vectors": "precomputed"}  # what a colon comes after
+IN_PYTHON = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:factory
 
 
 def load(source: str, asked: Asked = Asked()) -> Encoder:
-    """Return the encoder for `muse`, `random`, or a sentence-transformers checkpoint by folder or hub name.
+    """Return the encoder of a model, by what `docs/models.md` lists.
 
     Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
@@ -121,7 +131,33 @@ def load(source: str, asked: Asked = Asked()) -> Encoder:
 
 def family_of(source: str) -> str:
     """Return the file in this folder that runs a model."""
-    return source if source in NAMED else "checkpoint"
+    if source in NAMED:
+        return source
+    scheme, colon, _ = source.partition(":")
+    if colon and scheme in SCHEMES:
+        return SCHEMES[scheme]
+    return "given" if IN_PYTHON.fullmatch(source) else "checkpoint"
+
+
+def similarity_of(asked: Asked, said: str = "cosine") -> Literal["cosine", "dot"]:
+    """Return how vectors are compared: as asked, or else as the model said. Raises UserError for another way."""
+    found = asked.similarity or said
+    if found not in ("cosine", "dot"):
+        where = "--similarity takes" if asked.similarity else "the model says so; name with --similarity"
+        raise UserError(f"Vectors are not compared by «{found}» here: {where} cosine or dot.")
+    return cast(Literal["cosine", "dot"], found)
+
+
+def prompt_texts(asked: Asked) -> dict[Role, str]:
+    """Return the prompts where they can only be texts, since the model declares none by a name."""
+    found: dict[Role, str] = {"query": asked.query_prompt or "", "document": asked.document_prompt or ""}
+    for role, text in found.items():
+        if text.isidentifier():
+            raise UserError(
+                f"«{text}» looks like the name of a prompt, and this model declares none; give --{role}-prompt the "
+                f'text itself, such as "{text}: ".'
+            )
+    return found
 
 
 def sent(model: Model, text: str, role: Role) -> str:
