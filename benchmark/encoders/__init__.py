@@ -143,8 +143,8 @@ def similarity_of(asked: Asked, said: str = "cosine") -> Literal["cosine", "dot"
     """Return how vectors are compared: as asked, or else as the model said. Raises UserError for another way."""
     found = asked.similarity or said
     if found not in ("cosine", "dot"):
-        where = "--similarity takes" if asked.similarity else "the model says so; name with --similarity"
-        raise UserError(f"Vectors are not compared by «{found}» here: {where} cosine or dot.")
+        who = "--similarity asks to compare" if asked.similarity else "The model compares"
+        raise UserError(f"{who} vectors by «{found}»; only cosine and dot are scored here.")
     return cast(Literal["cosine", "dot"], found)
 
 
