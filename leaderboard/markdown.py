@@ -150,6 +150,7 @@ def _provenance(row: Row) -> str:
     assert row.result is not None
     says = row.result.says
     model, task = says["model"], says["task"]
+    cut = model["truncated"]
     facts = {
         "made by": _code(says["command"]),
         "model": f"{_code(model['source'])} {_code(model['revision'])}".strip(),
@@ -159,8 +160,8 @@ def _provenance(row: Row) -> str:
         "first document as sent": _code(model["first_document_as_sent"][:200]),
         "computed": formats.escape_markdown(
             f"{computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
-            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(model['truncated']['query'])} of "
-            f"the queries, {share(model['truncated']['document'])} of the documents"
+            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(cut['query'])} of the queries, "
+            f"{share(cut['document'])} of the documents"
         ),
         "citation": formats.escape_markdown(model["citation"]),
         "notes": formats.escape_markdown(model["notes"]),

@@ -172,7 +172,7 @@ def _packed(path: Path) -> tuple[pd.Index, Vectors]:
         raise UserError(f"{path} has no columns id (text) and vector (list of numbers): {why}.") from error
     if ids.null_count or rows.null_count or flat.null_count or len(widths) != 1:
         raise UserError(f"{path} has no rows, rows with a hole, or vectors of several lengths.")
-    vectors = _checked(path, flat.to_numpy().reshape(-1, widths[0]))
+    vectors = _checked(path, flat.to_numpy().reshape(len(rows), widths[0]))
     return pd.Index(ids.to_pylist(), dtype=object), vectors
 
 
