@@ -119,11 +119,6 @@ def share(value: float | None, digits: int = 1) -> str:
     return "an unknown share" if value is None else f"{value:.{digits}%}"
 
 
-def computed(model: Json) -> str:
-    """Return what a model computed in, and where, as far as that is told: `float32 on cpu`."""
-    return " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
-
-
 def label(says: Json) -> str:
     """Return `task` or `task@variant`."""
     task = says["task"]

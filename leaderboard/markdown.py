@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmark.evidence import computed, share
+from benchmark.evidence import share
 from leaderboard import formats, tables
 from leaderboard.boards import Board, Row
 from tasks import languages
@@ -159,7 +159,7 @@ def _provenance(row: Row) -> str:
         "first query as sent": _code(model["first_query_as_sent"][:200]),
         "first document as sent": _code(model["first_document_as_sent"][:200]),
         "computed": formats.escape_markdown(
-            f"{computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
+            f"{formats.computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
             f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(cut['query'])} of the queries, "
             f"{share(cut['document'])} of the documents"
         ),

@@ -48,10 +48,12 @@ def _xquad(_: TaskCard | None, query: str, document: str) -> Place | None:
 
 
 def _belebele(of: TaskCard | None, query: str, document: str) -> Place | None:
-    """One language (in two scripts, it may be), or English on one side."""
+    """One language, or one beside what is written of it in Latin letters, or English on one side."""
     names = {tag: name for name, tag in of.options["languages"].items()} if of else {}
     pair = [names[document], names[query]]
-    if "eng_Latn" not in pair and pair[0].split("_")[0] != pair[1].split("_")[0]:
+    (one, script), (other, its_script) = (name.split("_") for name in pair)
+    latin = one == other and "Latn" in (script, its_script)
+    if not (document == query or latin or "eng_Latn" in pair):
         return None
     return "-".join(pair), [name.replace("_", "-") for name in pair]
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark.evidence import Json, Result, computed, share
+from benchmark.evidence import Json, Result, share
 from leaderboard import formats, markdown
 from leaderboard.boards import Board, Ends, Row
 from tasks import languages
@@ -236,7 +236,7 @@ def _details(result: Result, measure: str) -> Json:
     shown = [
         ("source", " @ ".join(str(model[name]) for name in ("source", "revision") if model.get(name)), True),
         ("fingerprint", model.get("fingerprint"), True),
-        ("computed in", computed(model), False),
+        ("computed in", formats.computed(model), False),
         ("vectors", f"{model.get('dimensions', 0):,} dimensions, {model.get('similarity', '')}", False),
         *((f"prompt, {role}", prompts.get(role) or "none", bool(prompts.get(role))) for role in ("query", "document")),
         ("first query as sent", model.get("first_query_as_sent"), True),

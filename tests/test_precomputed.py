@@ -247,7 +247,7 @@ def test_nothing_is_left_of_a_run_that_failed(folder: Path, bench: Bench, tmp_pa
         ({"id": ["a", "a"], "vector": [[1.0], [2.0]]}, r"queries\.parquet has the id «a» more than once"),
         ({"id": ["a", "b"], "vector": [[1], [2]]}, "holds int64; vectors are"),
         ({"id": ["a", "b"], "vector": [["x"], ["y"]]}, "vectors are float16"),
-        ({"id": ["a", "b"], "vector": [[], []]}, r"has the shape \(2, 0\)"),
+        ({"id": ["a", "b"], "vector": [[], []]}, "vectors are float16"),
     ],
 )
 def test_parquet_in_which_something_is_wrong(columns: dict[str, Any], says: str, folder: Path) -> None:

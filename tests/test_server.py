@@ -2,8 +2,12 @@
 
 import base64
 import json
+import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -572,3 +576,22 @@ def test_the_noise_of_a_server_is_measured(
     ran = bench("noise", "--model", server.url, "--task", "demo", "--languages", "en", "--texts", "10", "--json")
     assert ran.code == 0, ran.err
     assert [row["moved"] for row in json.loads(ran.out)["noise"]] == [0, 0, 0]
+
+
+def test_who_waits_can_be_stopped(local: Callable[..., Local], cache: Path, tmp_path: Path) -> None:
+    server = local()
+    server.faults = [status(503, b"", Retry_After="60")] * 99
+    command = [sys.executable, "-m", "benchmark.cli", "run", "--model", server.url, "--task", "demo"]
+    root = str(Path(__file__).parent.parent)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    while not server.sent:
+        time.sleep(0.05)
+        assert running.poll() is None
+    start = time.monotonic()
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=40)
+    assert running.returncode == 130
+    assert "stopped; what was encoded so far is kept" in said
+    assert time.monotonic() - start < 30

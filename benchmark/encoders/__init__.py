@@ -1,7 +1,8 @@
 """A model's name or path in; an Encoder out. One file per family of models behind one small protocol.
 
 Nothing heavy is imported here or when an encoder is made: the weights are loaded at the first text to encode, so a run
-whose vectors are all in the store never loads them.
+whose vectors are all in the store never loads them. (Python objects, and mteb's loaders, must be made to say what they
+are.)
 """
 
 import re

@@ -285,8 +285,11 @@ class Checkpoint:
             import torch
             from safetensors import SafetensorError
             from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
 
-            quiet()
+            transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+            transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
             try:
                 self._loaded = SentenceTransformer(
                     str(self.folder),
@@ -309,16 +312,6 @@ def _prompts(config: dict[str, Any], given: dict[Role, str | None]) -> dict[Role
     if not texts or not isinstance(default, str | None):
         raise UserError("The checkpoint's config_sentence_transformers.json declares prompts that are no texts.")
     return prompts(declared, default, given)
-
-
-def quiet() -> None:
-    """Let the libraries that load models say nothing but errors."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    for library in ("sentence_transformers", "mteb"):
-        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def _first_line(error: BaseException) -> str:

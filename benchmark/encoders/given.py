@@ -28,13 +28,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmark.encoders import ROLES, Asked, Model, Role, prompt_texts, similarity_of
+from benchmark.encoders import ROLES, Asked, Model, Role, prompt_texts, sent, similarity_of
 from benchmark.encoders.checkpoint import ENGINE, prompts
 from tasks.errors import UserError
 
 TAKES = frozenset({"query_prompt", "document_prompt", "similarity", "revision"})
-Encode = Callable[[list[str], Role], Any]
-"""Of the texts without prompts, and their role."""
+Encode = Callable[[Model, list[str], Role], Any]
+"""Of the model, whose prompts are still to be put before or handed on, the texts and their role."""
 
 
 def load(source: str, asked: Asked) -> "Given":
@@ -60,17 +60,17 @@ def load(source: str, asked: Asked) -> "Given":
     said = getattr(made, "fingerprint", None)
     if said is not None and not isinstance(said, str):
         raise UserError(f"The fingerprint of {source} is no text; give it one, or none.")
+    functions = {role: _function(source, made, role, isinstance(declared, dict)) for role in ROLES}
     if isinstance(declared, dict):
         given: dict[Role, str | None] = {"query": asked.query_prompt, "document": asked.document_prompt}
-        sent = prompts(declared, getattr(made, "default_prompt_name", None), given)
-        functions = {role: _function(source, made, role, {"prompt": sent[role]}) for role in ROLES}
+        chosen = prompts(declared, getattr(made, "default_prompt_name", None), given)
     else:
-        sent = prompt_texts(asked)
-        functions = {role: _function(source, made, role, {}) for role in ROLES}
+        chosen = prompt_texts(asked)
 
-    def encode(texts: list[str], role: Role) -> Any:
-        whole = texts if isinstance(declared, dict) else [sent[role] + text for text in texts]
-        return functions[role](whole)
+    def encode(model: Model, texts: list[str], role: Role) -> Any:
+        if isinstance(declared, dict):
+            return functions[role](texts, prompt=model.prompts[role])
+        return functions[role]([sent(model, text, role) for text in texts])
 
     model = Model(
         name=asked.name or source,
@@ -82,7 +82,7 @@ def load(source: str, asked: Asked) -> "Given":
         similarity=similarity_of(asked, getattr(made, "similarity_fn_name", None) or "cosine"),
         dtype=str(getattr(made, "dtype", "")).removeprefix("torch."),
         device=str(getattr(made, "device", "")).partition(":")[0],
-        prompts=sent,
+        prompts=chosen,
         engine={package: version(package) for package in ("numpy", *ENGINE)},
         citation=asked.citation,
         notes=asked.notes,
@@ -120,7 +120,7 @@ class Given:
         """Return [n, dim], whatever kind of array the function returns."""
         doing = f"it encoded {len(texts)} texts, the first of them «{texts[0][:60]}»"
         with theirs(self.model.source, doing), threadpool_limits(self.threads or None):
-            found = self.function(list(texts), role)
+            found = self.function(self.model, list(texts), role)
             if hasattr(found, "detach"):  # a tensor of torch, which may be on a GPU or in bfloat16
                 found = found.detach().cpu().float()
             with np.errstate(over="ignore"):  # infinity is found and named with its text
@@ -183,14 +183,14 @@ def _needs_something(function: Any) -> bool:
     return any(one.default is Parameter.empty and one.kind not in named for one in known)
 
 
-def _function(source: str, made: Any, role: Role, prompt: dict[str, str]) -> Callable[[list[str]], Any]:
-    """Return what encodes the texts of a role."""
+def _function(source: str, made: Any, role: Role, prompted: bool) -> Callable[..., Any]:
+    """Return what encodes the texts of a role; `prompted` if it is given a prompt with them."""
     named, encode = getattr(made, f"encode_{role}", None), getattr(made, "encode", None)
     if callable(named):
-        return partial(named, **prompt)
+        return partial(named)
     if callable(encode):
-        takes_name = not prompt and "prompt_name" in signature(encode).parameters
-        return partial(encode, **({"prompt_name": role} if takes_name else prompt))
+        takes_name = not prompted and "prompt_name" in signature(encode).parameters
+        return partial(encode, prompt_name=role) if takes_name else partial(encode)
     if callable(made):
         return lambda texts: made(texts, role)
     raise UserError(

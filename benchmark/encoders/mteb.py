@@ -9,9 +9,12 @@ options); the weights themselves are not hashed, and mteb's version is part of t
 
 import hashlib
 import json
+import logging
 import os
 import warnings
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,7 +22,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmark.encoders import ROLES, Asked, Model, Role, similarity_of
-from benchmark.encoders.checkpoint import ENGINE, quiet
+from benchmark.encoders.checkpoint import ENGINE
 from benchmark.encoders.given import Given, theirs
 from tasks.errors import UserError
 
@@ -44,7 +47,7 @@ def load(source: str, asked: Asked) -> Given:
     with theirs(source, "mteb was imported"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mteb: Any = import_module("mteb")
-        quiet()
+        _quiet()
     meta = _meta(mteb, source.partition(":")[2], asked.revision)
     kinds = list(meta.model_type)
     if "dense" not in kinds:
@@ -68,7 +71,7 @@ def load(source: str, asked: Asked) -> Given:
         task = mteb.get_task(TASK).metadata
     below = getattr(loaded, "model", None)
 
-    def encode(texts: list[str], role: Role) -> Any:
+    def encode(_: Model, texts: list[str], role: Role) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return loaded.encode(
@@ -92,12 +95,23 @@ def load(source: str, asked: Asked) -> Given:
         similarity=similarity_of(asked, str(said)),
         dtype=str(getattr(below, "dtype", "")).removeprefix("torch."),
         device=str(getattr(below, "device", "")).partition(":")[0],
-        prompts={role: _before(encode, below, role) for role in ROLES},
+        prompts={"query": "", "document": ""},
         engine={package: version(package) for package in ("mteb", *ENGINE)},
         citation=asked.citation,
         notes=asked.notes,
     )
-    return Given(model, encode)
+    prompts = {role: _before(partial(encode, model), below, role) for role in ROLES}
+    return Given(replace(model, prompts=prompts), encode)
+
+
+def _quiet() -> None:
+    """Let the libraries that load models say nothing but errors."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for library in ("sentence_transformers", "mteb"):
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 def _stay_offline() -> None:
