@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.evidence import Json, Result, label
+from benchmark.evidence import Json, Result, label, share
 from tasks.errors import UserError
 
 RUN = {  # of the key's parts, what is said of each
@@ -88,8 +88,8 @@ def _length(one: Json, other: Json) -> str:
     if one.get("tokens") != other.get("tokens") or one.get("truncated") == other.get("truncated"):
         return ""
     shares = [
-        f"{says['truncated']['query']:.1%} of the queries and {says['truncated']['document']:.1%} of the documents"
-        for says in (one, other)
+        f"{share(cut['query'])} of the queries and {share(cut['document'])} of the documents"
+        for cut in (one["truncated"], other["truncated"])
     ]
     return f"the maximum length was another: it cut {shares[0]}, and now {shares[1]}"
 

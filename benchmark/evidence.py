@@ -114,6 +114,11 @@ def ends(row: Json, measure: str) -> tuple[float, float] | None:
     return found and (found[0], found[1])
 
 
+def share(value: float | None, digits: int = 1) -> str:
+    """Return a share of texts in words: `1.5%`."""
+    return "an unknown share" if value is None else f"{value:.{digits}%}"
+
+
 def label(says: Json) -> str:
     """Return `task` or `task@variant`."""
     task = says["task"]

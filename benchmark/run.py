@@ -19,7 +19,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
-from benchmark.encoders import ROLES, Encoder, Role, sent
+from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
@@ -84,7 +84,7 @@ def prepare(
 def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
-    card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
+    card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
     parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
@@ -126,9 +126,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "model": vars(model)
         | {
             "dimensions": system.width,
-            "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "first_query_as_sent": system.sent["query"],
+            "first_document_as_sent": system.sent["document"],
+            "truncated": {role: None if (cut := encoded[role].truncated) is None else round(cut, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
             "zeros": {role: encoded[role].zeros for role in ROLES},
         },

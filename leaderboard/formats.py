@@ -62,9 +62,10 @@ def number(value: object, kind: str = "score") -> str:
 
 
 def computed(model: Mapping[str, Any]) -> str:
-    """Say in what and where a model of an evidence was computed, and what else was chosen."""
+    """Say in what and where a model of an evidence was computed, as far as it was told, and what else was chosen."""
+    where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
     how = [f"{name} {value}" for name, value in model.get("how", {}).items()]
-    return ", ".join([f"{model.get('dtype', '')} on {model.get('device', '')}", *how])
+    return ", ".join(filter(None, [where, *how]))
 
 
 def plain(text: str) -> str:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from benchmark.evidence import share
 from leaderboard import formats, tables
 from leaderboard.boards import Board, Row
 from tasks import languages
@@ -149,6 +150,7 @@ def _provenance(row: Row) -> str:
     assert row.result is not None
     says = row.result.says
     model, task = says["model"], says["task"]
+    cut = model["truncated"]
     facts = {
         "made by": _code(says["command"]),
         "model": f"{_code(model['source'])} {_code(model['revision'])}".strip(),
@@ -157,9 +159,9 @@ def _provenance(row: Row) -> str:
         "first query as sent": _code(model["first_query_as_sent"][:200]),
         "first document as sent": _code(model["first_document_as_sent"][:200]),
         "computed": formats.escape_markdown(
-            f"{formats.computed(model)}, {model['dimensions']} dimensions, {model['similarity']}; "
-            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {model['truncated']['query']:.1%} of "
-            f"the queries, {model['truncated']['document']:.1%} of the documents"
+            f"{formats.computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
+            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(cut['query'])} of the queries, "
+            f"{share(cut['document'])} of the documents"
         ),
         "citation": formats.escape_markdown(model["citation"]),
         "notes": formats.escape_markdown(model["notes"]),

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark.evidence import Json, Result
+from benchmark.evidence import Json, Result, share
 from leaderboard import formats, markdown
 from leaderboard.boards import Board, Ends, Row
 from tasks import languages
@@ -241,7 +241,7 @@ def _details(result: Result, measure: str) -> Json:
         *((f"prompt, {role}", prompts.get(role) or "none", bool(prompts.get(role))) for role in ("query", "document")),
         ("first query as sent", model.get("first_query_as_sent"), True),
         ("first document as sent", model.get("first_document_as_sent"), True),
-        ("truncated", ", ".join(f"{cut.get(role, 0):.2%} of the {many}" for role, many in ROLES), False),
+        ("truncated", ", ".join(f"{share(cut.get(role, 0), 2)} of the {many}" for role, many in ROLES), False),
         ("tokens", ", ".join(f"{tokens[role]:,} in {many}" for role, many in ROLES if tokens.get(role)), False),
         ("tied answers", f"{says['ties']:.2%}", False),
         ("citation", model.get("citation"), False),

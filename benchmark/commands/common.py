@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def show(result: "Result", shown: "Iterable[Table]") -> None:
     """Print tables of a result, and below them what it was measured on and what it cost."""
+    from benchmark.evidence import share
     from leaderboard import formats
 
     terminal, says = console(), result.says
@@ -29,8 +30,8 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
     lines = [
         "",
         f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
-        f"{model['dimensions']} dimensions, {formats.computed(model)}",
-        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents; "
+        + ", ".join(filter(None, [f"{model['dimensions']} dimensions", formats.computed(model)])),
+        f"truncated: {share(cut['query'])} of the queries, {share(cut['document'])} of the documents; "
         f"tied with another document: {says['ties']:.2%} of the answers",
         f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
         f"first document as sent: {model['first_document_as_sent'][:90]!r}",

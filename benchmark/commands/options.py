@@ -34,7 +34,10 @@ class ModelOptions:
 
     model: Annotated[
         str | None,
-        typer.Option(help="A checkpoint (folder or hub name), muse (the default), or random."),
+        typer.Option(
+            help="A checkpoint (folder or hub name), muse (the default), random, the https address of a server, "
+            "package.module:factory, mteb:NAME, or vectors:FOLDER."
+        ),
     ] = None
     name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = ""
     citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = ""
@@ -65,6 +68,11 @@ class ModelOptions:
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
     ] = False
+    similarity: Annotated[
+        str,
+        typer.Option(help="How vectors are compared, if the model does not say: cosine (the default) or dot."),
+    ] = ""
+    server_model: Annotated[str, typer.Option(help="Which model of a server that has several.")] = ""
 
     def load(self, *, offline: bool, **changes: Any) -> "Encoder":
         """Return the encoder, with `changes` to what was asked."""

@@ -1,15 +1,17 @@
 """A model's name or path in; an Encoder out. One file per family of models behind one small protocol.
 
 Nothing heavy is imported here or when an encoder is made: the weights are loaded at the first text to encode, so a run
-whose vectors are all in the store never loads them.
+whose vectors are all in the store never loads them. (Python objects, and mteb's loaders, must be made to say what they
+are.)
 """
 
+import re
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,9 +46,9 @@ class Model:
     similarity: Literal["cosine", "dot"]
     """Cosine: vectors are brought to length one. Dot: they are scored as they are."""
     dtype: str
-    """What it computes in; vectors are float32 always."""
+    """What it computes in, "" if that is not told; vectors are float32 always."""
     device: str
-    """Where it computes: cpu, cuda or mps."""
+    """Where it computes: cpu, cuda or mps, "" if that is not told."""
     prompts: dict[Role, str]
     """What stands before each text of a role; with `{text}` in it, what stands around each."""
     engine: dict[str, str]
@@ -74,7 +76,10 @@ class Encoder(Protocol):
         """Return everything besides the text that changes a vector of this role."""
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
-        """Return the tokens of each text as sent [n], before truncation, and the limit; 0 stands for none."""
+        """Return the tokens of each text as sent [n], before truncation, and the limit; 0 stands for none.
+
+        -1 tokens stand for a model that does not tell them, so that nobody knows what it cuts.
+        """
 
     def encode(self, texts: Sequence[str], role: Role) -> "NDArray[np.float32] | list[NDArray[np.float32]]":
         """Return what one batch of texts becomes, in the order given, not normalised.
@@ -107,6 +112,10 @@ class Asked:
     """Where: cpu, cuda, cuda:1, mps, or several of a kind with commas between; "" is a GPU where there is one."""
     revision: str = ""
     trust_remote_code: bool = False
+    similarity: str = ""
+    """cosine or dot; "" is what the model itself says, or cosine."""
+    server_model: str = ""
+    """Which of a server's models."""
     offline: bool = False
 
     @property
@@ -123,11 +132,13 @@ FAMILIES = {  # by the kind of a checkpoint's files
     "transformers": "checkpoint",
     "adapter": "checkpoint",
 }
+SCHEMES = {"http": "server", "https": "server", "mteb": "mteb", "vectors": "precomputed"}  # what a colon comes after
+IN_PYTHON = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:factory
 TEXT, TASK = "{text}", "{task}"  # where a template has the text, and the instruction of the task
 
 
 def load(source: str, asked: Asked = Asked()) -> Encoder:
-    """Return the encoder for `muse`, `random`, or a checkpoint by folder or hub name.
+    """Return the encoder of a model, by what `docs/models.md` lists.
 
     Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
@@ -143,6 +154,11 @@ def family_of(source: str, asked: Asked = Asked()) -> str:
     """Return the file in this folder that runs a model: by its name, or by what kind of checkpoint its files are."""
     if source in NAMED:
         return source
+    scheme, colon, _ = source.partition(":")
+    if colon and scheme in SCHEMES:
+        return SCHEMES[scheme]
+    if IN_PYTHON.fullmatch(source):
+        return "given"
     folder, _ = files.locate(source, asked.revision, asked.offline)
     kind = files.kind(folder)
     if kind not in FAMILIES:
@@ -166,6 +182,15 @@ def instructed(encoder: Encoder, card: TaskCard) -> Encoder:
     twin = copy(encoder)  # what is loaded is shared
     twin.model = replace(encoder.model, prompts=filled)
     return twin
+
+
+def similarity_of(asked: Asked, said: str = "cosine") -> Literal["cosine", "dot"]:
+    """Return how vectors are compared: as asked, or else as the model said. Raises UserError for another way."""
+    found = asked.similarity or said
+    if found not in ("cosine", "dot"):
+        who = "--similarity asks to compare" if asked.similarity else "The model compares"
+        raise UserError(f"{who} vectors by «{found}»; only cosine and dot are scored here.")
+    return cast(Literal["cosine", "dot"], found)
 
 
 def sent(model: Model, text: str, role: Role) -> str:

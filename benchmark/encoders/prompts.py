@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmark.encoders import ROLES, TASK, TEXT, Role
+from benchmark.encoders import ROLES, TASK, TEXT, Asked, Role
 from benchmark.encoders.files import backbone, read
 from benchmark.encoders.loading import ERRORS, first_line
 from tasks.errors import UserError
@@ -57,6 +57,21 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
             f"The checkpoint declares the prompts {', '.join(unused)}, and none by a name that says it is for the "
             f'{unresolved[0]}; choose with --{unresolved[0]}-prompt NAME ("" for none).'
         )
+    return found
+
+
+def undeclared(asked: Asked) -> dict[Role, str]:
+    """Return the prompt of each role where a model declares none by a name: it can only be a text."""
+    found: dict[Role, str] = {
+        "query": written(asked.query_prompt or "", "query"),
+        "document": written(asked.document_prompt or "", "document"),
+    }
+    for role, text in found.items():
+        if text.isidentifier():
+            raise UserError(
+                f"«{text}» looks like the name of a prompt, and this model declares none; give --{role}-prompt the "
+                f'text itself, such as "{text}: ".'
+            )
     return found
 
 
