@@ -50,7 +50,15 @@ def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
     assert named.model.prompts == {"query": "passage: ", "document": "a city: "}
     assert encoders.load(str(made), Asked(query_prompt="")).model.prompts["query"] == ""
     spaces = [encoder.space(role) for encoder in (named, encoders.load(str(made))) for role in encoders.ROLES]
-    assert len({json.dumps(space) for space in spaces}) == 4
+    assert len({json.dumps(space) for space in spaces}) == 3  # one has the same prompt for its queries
+
+
+def test_a_text_that_is_sent_alike_in_both_roles_is_encoded_once(made: Path, tmp_path: Path) -> None:
+    encoder = encoders.load(str(made), Asked(query_prompt="", document_prompt=""))
+    first = vectors.encode(encoder, ["nairobi", "a city"], "query", root=tmp_path)
+    again = vectors.encode(encoder, ["a city", "kenya", "nairobi"], "document", root=tmp_path)
+    assert again.encoded == 1
+    np.testing.assert_array_equal(again.vectors[[2, 0]], first.vectors)
 
 
 @pytest.mark.parametrize(

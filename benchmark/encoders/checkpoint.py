@@ -79,12 +79,15 @@ class Checkpoint:
         self._pool: Callable[[], Any] = cache(self._start)
 
     def space(self, role: Role) -> dict[str, Any]:
-        """Return what tells these vectors from others. Models may treat the roles differently, so the role is in it."""
-        model = self.model
+        """Return what tells these vectors from others: the role only where the model treats the roles differently.
+
+        Else a text that is sent alike in both roles is encoded once.
+        """
+        model, apart = self.model, self.trust_remote_code or files.roles_apart(self.recipe.home)
         return {
             "family": model.family,
             "fingerprint": model.fingerprint,
-            "role": role,
+            "role": role if apart else "either",
             "prompt": model.prompts[role],
             "dtype": model.dtype,
             "device": model.device,

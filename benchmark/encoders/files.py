@@ -131,6 +131,15 @@ def modules(folder: Path) -> list[dict[str, Any]]:
     return list(found)
 
 
+def roles_apart(folder: Path) -> bool:
+    """Whether a checkpoint makes other vectors of queries than of documents, whatever their prompts."""
+    if not (folder / "modules.json").is_file():
+        return False
+    lengths = read(backbone(folder) / "sentence_bert_config.json")
+    routed = any(str(module.get("type")).endswith((".Router", ".Asym")) for module in modules(folder))
+    return routed or bool(lengths.get("query_length") or lengths.get("document_length"))
+
+
 def backbone(folder: Path) -> Path:
     """Return where the first module of a checkpoint lies: the transformer, as a rule."""
     return folder / str(modules(folder)[0].get("path", "")) if (folder / "modules.json").is_file() else folder
