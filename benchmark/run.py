@@ -180,7 +180,7 @@ def texts_of(task: Task) -> dict[Role, list[str]]:
 
 def scorers(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:
     """Return what scores any rows of these vectors."""
-    return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
+    return lambda asked, searched: scoring.dot_product(queries, documents, asked, searched)
 
 
 def _mined(task: Task, documents: scoring.Floats, progress: Progress) -> dict[str, Any]:
