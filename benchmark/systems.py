@@ -52,7 +52,7 @@ def dense(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers
             f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
             "compared they must have as many."
         )
-    return lambda asked, searched: scoring.dot_product(queries[asked], documents[searched])
+    return lambda asked, searched: scoring.dot_product(queries, documents, asked, searched)
 
 
 def roles_of(card: TaskCard) -> dict[Role, Role]:
