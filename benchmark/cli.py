@@ -13,6 +13,7 @@ from benchmark.commands import cache, check, compare, noise, report, run, tasks
 from tasks.errors import UserError
 
 USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
+STOPPED = 130
 
 app = typer.Typer(
     name="bench",
@@ -53,8 +54,9 @@ def main() -> None:
         print(f"bench: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
+        code = STOPPED
+    if code == STOPPED:  # typer, too, turns the interruption of a command into this code
         print("bench: stopped; what was encoded so far is kept, and the next run goes on from there.", file=sys.stderr)
-        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -69,7 +69,7 @@ def test_a_function_of_texts_and_role_is_a_model(write: Write, bench: Bench, tmp
 def test_the_example_of_the_documentation_runs(write: Write, bench: Bench, tmp_path: Path, made: Path) -> None:
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(code.strip().splitlines()) <= 10
+    assert len([line for line in code.splitlines() if line]) <= 10
     (tmp_path / "model").symlink_to(made)
     ran = bench("run", "--model", f"{write(code, 'mine')}:load", "--task", "demo", "--languages", "en", "--json")
     assert ran.code == 0, ran.err
