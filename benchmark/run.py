@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
-from benchmark.encoders import ROLES, Encoder, Role, sent
+from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
@@ -80,10 +80,20 @@ def prepare(
     return Task(card, whole, chosen, wanted)
 
 
-def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
-    """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
+def run(
+    task: Task,
+    encoder: Encoder,
+    results: Path,
+    progress: Progress,
+    command: str,
+    prepare: Callable[[TaskCard, Collection, Encoder, Progress], systems.System] = systems.prepare,
+) -> Result:
+    """Return the result of a model on a task: the one there is, if its key is equal, or a new one.
+
+    `prepare` makes what scores the texts; whatever it does to the vectors has to be in the model's `how`.
+    """
     start = time.perf_counter()
-    card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
+    card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
     parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
@@ -95,13 +105,12 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = systems.prepare(card, task.collection, encoder, progress)
-    texts, encoded = systems.texts_of(task.collection), system.encoded
+    system = prepare(card, task.collection, encoder, progress)
+    encoded = system.encoded
     before = time.perf_counter()
-    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
-        rankings = ranking.ranked(
+    with progress.count(f"{card.label}: ranking", len(task.collection.queries), "queries") as done:
+        rankings = system.ranked(
             task.collection,
-            system.scorers,
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -125,9 +134,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "model": vars(model)
         | {
             "dimensions": system.width,
-            "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "first_query_as_sent": system.sent["query"],
+            "first_document_as_sent": system.sent["document"],
+            "truncated": {role: None if (cut := encoded[role].truncated) is None else round(cut, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
@@ -137,6 +146,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "ties": round(ranked.ties, 6),
         "cost": _cost(encoded, ranked_in, start),
         "environment": _environment(),
+        **system.about,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

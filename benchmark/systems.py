@@ -3,10 +3,12 @@
 The ranking pass asks for scores and never how they come about; here is where that is decided, by the kind of the model.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from benchmark import ranking, scoring, vectors
-from benchmark.encoders import ROLES, Encoder, Role
+from benchmark.encoders import ROLES, Encoder, Role, sent
 from benchmark.progress import Progress
 from benchmark.vectors import Encoded
 from tasks.card import TaskCard
@@ -20,11 +22,28 @@ class System:
     scorers: ranking.Scorers
     encoded: dict[Role, Encoded]
     """What each role's texts became, and what it took."""
+    sent: dict[Role, str]
+    """The first text of each role as the model gets it; "" where that is not known."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Fields of the evidence besides."""
 
     @property
     def width(self) -> int:
         """How many numbers a row of a text has."""
         return int(self.encoded["query"].vectors.shape[1])
+
+    def ranked(
+        self,
+        collection: Collection,
+        settings: Sequence[str],
+        *,
+        ignore_identical_ids: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[ranking.Ranking]:
+        """Rank the answers of the task, as `ranking.ranked` does."""
+        return ranking.ranked(
+            collection, self.scorers, settings, ignore_identical_ids=ignore_identical_ids, progress=progress
+        )
 
 
 def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: Progress, what: str = "") -> System:
@@ -33,7 +52,8 @@ def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: 
     for role in ROLES:
         with progress.texts(f"{card.label}{what}: {'queries' if role == 'query' else 'documents'}") as advance:
             encoded[role] = vectors.encode(encoder, texts[role], roles[role], advance)
-    return System(dense(encoded["query"].vectors, encoded["document"].vectors), encoded)
+    scorers = dense(encoded["query"].vectors, encoded["document"].vectors)
+    return System(scorers, encoded, {role: sent(encoder.model, texts[role][0], roles[role]) for role in ROLES})
 
 
 def dense(queries: scoring.Floats, documents: scoring.Floats) -> ranking.Scorers:

@@ -35,8 +35,8 @@ class Encoded:
     """[n, dim], or the rows of all texts one below the other where the model makes several of each."""
     rows: NDArray[np.int32]
     """[n]: how many rows each text has."""
-    truncated: float
-    """Share of the texts longer than the model's limit."""
+    truncated: float | None
+    """Share of the texts longer than the model's limit; None where the model does not tell."""
     tokens: int
     """Tokens of all texts before truncation, each text once; 0 where the model does not tell."""
     encoded: int
