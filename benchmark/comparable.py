@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.evidence import Json, Result, label, share
+from benchmark.evidence import Json, Result, label, lists, share
 from tasks.errors import UserError
 
 RUN = {  # of the key's parts, what is said of each
@@ -40,13 +40,18 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
         reasons.append(Reason("model", f"the model was {one['model']['name']} and is {other['model']['name']}"))
     elif parts.get("model") != others.get("model"):
         reasons.append(Reason("model", "the model has the same name and other weights"))
-    reasons += [
-        Reason(name, f"{said} was {_text(parts.get(name))} and is {_text(others.get(name))}")
-        for name, said in RUN.items()
-        if parts.get(name) != others.get(name)
-    ]
-    if cut := _length(one["model"], other["model"]):
-        reasons.append(Reason("length", cut))
+    if "lists" in one or "lists" in other:  # of which it is not known how they were made
+        held = [f"lists ({lists(says)})" if "lists" in says else "whole pools" for says in (one, other)]
+        if held[0] != held[1]:
+            reasons.append(Reason("lists", f"the ranks were from {held[0]} and are from {held[1]}"))
+    else:
+        reasons += [
+            Reason(name, f"{said} was {_text(parts.get(name))} and is {_text(others.get(name))}")
+            for name, said in RUN.items()
+            if parts.get(name) != others.get(name)
+        ]
+        if cut := _length(one["model"], other["model"]):
+            reasons.append(Reason("length", cut))
     if one["kept"] != other["kept"]:
         reasons.append(Reason("kept", "the ranks of other topics are kept; those of both are compared"))
     return reasons

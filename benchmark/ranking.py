@@ -162,7 +162,7 @@ def ranked(
     wanted = set(settings)
     workers = threads or processors()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for part, queries, documents in _parts(collection):
+        for part, queries, documents in parts(collection):
             picked = partial(_picked, scorer, queries, documents)
             yield from _ranked_part(part, picked, wanted, ignore_identical_ids, top, rows, workers, pool, progress)
 
@@ -171,7 +171,7 @@ def _picked(scorer: Scorers, queries: Index | slice, documents: Index, order: In
     return scorer(queries, documents[order])
 
 
-def _parts(collection: Collection) -> Iterator[tuple[Collection, Index | slice, Index]]:
+def parts(collection: Collection) -> Iterator[tuple[Collection, Index | slice, Index]]:
     """Yield the collections that are searched apart, and where their queries and documents stand in the whole."""
     documents, queries = collection.documents, collection.queries
     if PART_COLUMN not in documents or PART_COLUMN not in queries:

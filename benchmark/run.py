@@ -8,7 +8,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -81,8 +81,18 @@ def prepare(
     return Task(card, whole, chosen, wanted)
 
 
-def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
-    """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
+def run(
+    task: Task,
+    encoder: Encoder,
+    results: Path,
+    progress: Progress,
+    command: str,
+    prepare: Callable[[TaskCard, Collection, Encoder, Progress], systems.System] = systems.prepare,
+) -> Result:
+    """Return the result of a model on a task: the one there is, if its key is equal, or a new one.
+
+    `prepare` makes what scores the texts; whatever it does to the vectors has to be in the model's `how`.
+    """
     start = time.perf_counter()
     card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
@@ -96,13 +106,12 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = systems.prepare(card, task.collection, encoder, progress)
-    texts, encoded = systems.texts_of(task.collection), system.encoded
+    system = prepare(card, task.collection, encoder, progress)
+    encoded = system.encoded
     before = time.perf_counter()
-    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
-        rankings = ranking.ranked(
+    with progress.count(f"{card.label}: ranking", len(task.collection.queries), "queries") as done:
+        rankings = system.ranked(
             task.collection,
-            system.scorers,
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -139,6 +148,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "ties": round(ranked.ties, 6),
         "cost": _cost(encoded, ranked_in, start),
         "environment": _environment(),
+        **system.about,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -3,7 +3,9 @@
 The ranking pass asks for scores and never how they come about; here is where that is decided, by the kind of the model.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +27,27 @@ class System:
     encoded: dict[Role, Encoded]
     """What each role's texts became, and what it took."""
     sent: dict[Role, str]
-    """The first text of each role as the model gets it; its id where vectors are there already."""
+    """The first text of each role as the model gets it; its id where vectors are there already, "" if not known."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Fields of the evidence besides."""
 
     @property
     def width(self) -> int:
         """How many numbers a row of a text has."""
         return int(self.encoded["query"].vectors.shape[1])
+
+    def ranked(
+        self,
+        collection: Collection,
+        settings: Sequence[str],
+        *,
+        ignore_identical_ids: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[ranking.Ranking]:
+        """Rank the answers of the task, as `ranking.ranked` does."""
+        return ranking.ranked(
+            collection, self.scorers, settings, ignore_identical_ids=ignore_identical_ids, progress=progress
+        )
 
 
 def prepare(card: TaskCard, collection: Collection, encoder: Encoder, progress: Progress, what: str = "") -> System:

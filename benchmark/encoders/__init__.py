@@ -43,8 +43,8 @@ class Model:
     """SHA-256 of the files that make the model; equal on every machine."""
     parameters: int
     """Number of weights; 0 when it has none."""
-    similarity: Literal["cosine", "dot"]
-    """Cosine: vectors are brought to length one. Dot: they are scored as they are."""
+    similarity: Literal["cosine", "dot", ""]
+    """Cosine: vectors are brought to length one. Dot: they are scored as they are. "": only lists are known."""
     dtype: str
     """What it computes in, "" if that is not told; vectors are float32 always."""
     device: str
