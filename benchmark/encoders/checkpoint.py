@@ -146,8 +146,7 @@ class Checkpoint:
             return model
         from benchmark.encoders import exported
 
-        asked = {name: value for name, value in self.model.how.items() if name != "backend"}
-        made_of = {"fingerprint": self.model.fingerprint, "engine": self.model.engine, **asked}
+        made_of = {"fingerprint": self.model.fingerprint, "pooling": self.recipe.pooling}
         return exported.replaced(model, str(backend), made_of, str(self.folder))
 
     @contextmanager

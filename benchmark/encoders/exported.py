@@ -10,6 +10,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmark.store import blake
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
+MAKERS = ("torch", "transformers", "sentence-transformers", "onnx", "onnxscript")
 TOLERANCE = 1e-4
 TRACED, COMPARED = ["one two three four five", "one two", "one"], ["five four three two one " * 3, "one"]
 Runner = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
@@ -30,11 +32,14 @@ Runner = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
 def replaced(model: Any, backend: str, made_of: dict[str, Any], name: str) -> Any:
     """Return a model that tokenizes as `model` does, and computes by `backend` in float32 on the CPU.
 
-    `made_of` is what the graph depends on; `name` is for errors. Raises UserError for a model that cannot be exported.
+    `made_of` is what the graph depends on beside the packages that make it; `name` is for errors. Raises UserError for
+    a model that cannot be exported.
     """
     from sentence_transformers import SentenceTransformer
 
-    path = cache_folder() / "onnx" / blake(json.dumps(made_of, sort_keys=True).encode()).hexdigest() / "model.onnx"
+    made_by = {package: version(package) for package in MAKERS}
+    key = blake(json.dumps(made_of | made_by, sort_keys=True).encode()).hexdigest()
+    path = cache_folder() / "onnx" / key / "model.onnx"
     if not path.is_file():
         _export(model, path, name)
     return SentenceTransformer(modules=[Exported(model, path, backend)], device="cpu")

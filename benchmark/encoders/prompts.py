@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.encoders import ROLES, TASK, TEXT, Role
-from benchmark.encoders.files import backbone, read
+from benchmark.encoders.files import backbone, read, table
 from benchmark.encoders.loading import ERRORS, first_line
 from tasks.errors import UserError
 
@@ -92,8 +92,7 @@ def conversation(folder: Path, prompt: str) -> str | None:
     The library sends a prompt as the message of the system, and the text as the one of the user.
     """
     config = read(backbone(folder) / "sentence_bert_config.json")
-    message = (config.get("modality_config") or {}).get("message")
-    if message is None:
+    if not (message := table(table(config, "modality_config"), "message")):
         return None
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
@@ -104,7 +103,7 @@ def conversation(folder: Path, prompt: str) -> str | None:
     messages: list[dict[str, Any]] = [
         {"role": who, "content": [{"type": "text", "text": what}] if structured else what} for who, what in said
     ]
-    options = (config.get("processing_kwargs") or {}).get("chat_template") or {}
+    options = table(table(config, "processing_kwargs"), "chat_template")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
