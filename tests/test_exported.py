@@ -139,6 +139,24 @@ def test_what_cannot_be_exported_is_named(made: Path, cache: Path, tmp_path: Pat
         load(instructor, backend="onnx").encode(TEXTS, "query")
 
 
+def test_a_failed_export_leaves_nothing(made: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def failing(*_: object, **__: object) -> None:
+        cause = ValueError("no such operator: «sort»\nand more")
+        raise torch.onnx.errors.OnnxExporterError("\x1b[96mstep 1\x1b[0m\n") from cause
+
+    monkeypatch.setattr(torch.onnx, "export", failing)
+    with pytest.raises(UserError, match="cannot be exported: no such operator: «sort»; leave --backend out") as raised:
+        load(made, backend="onnx").encode(TEXTS, "query")
+    assert "\n" not in str(raised.value)
+    assert [*(cache / "onnx").iterdir()] == []
+    cache.joinpath("onnx").rmdir()
+    cache.joinpath("onnx").write_bytes(b"")
+    with pytest.raises(UserError, match="The graph of .*tiny-model cannot be written to .*onnx: "):
+        load(made, backend="onnx").encode(TEXTS, "query")
+
+
 def test_the_store_keeps_backends_apart(made: Path, cache: Path, tmp_path: Path) -> None:
     found = [vectors.space_folder(load(made, backend=name), "query", tmp_path) for name in recipe.BACKENDS]
     assert len(set(found)) == len(recipe.BACKENDS)

@@ -74,7 +74,10 @@ class Exported(torch.nn.Module):
         threads = torch.get_num_threads()
         if self.running is None or self.running[0] != threads:
             self.running = threads, _runner(self.path, self.backend, threads)
-        vectors = self.running[1](_arrays(features))
+        try:
+            vectors = self.running[1](_arrays(features))
+        except Exception as error:  # both have kinds of their own
+            raise RuntimeError(first_line(error)) from error
         return features | {"sentence_embedding": torch.from_numpy(vectors)}
 
 
@@ -124,28 +127,36 @@ def _export(model: Any, path: Path, name: str) -> None:
     names = [one for one, value in features.items() if isinstance(value, torch.Tensor)]
     rest = {one: value for one, value in features.items() if one not in names}
     free = tuple({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for _ in names)
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".") as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        made = Path(scratch) / "whole" / path.name
-        made.parent.mkdir()
-        try:
-            with torch.no_grad():
+    try:
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".") as scratch:
+            made = Path(scratch) / "whole" / path.name
+            made.parent.mkdir()
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                logging.getLogger("torch.onnx").setLevel(logging.ERROR)
                 torch.onnx.export(
                     _Whole(model, names, rest), tuple(features[one] for one in names), made, input_names=names,
                     output_names=["vectors"], dynamic_shapes=(free,), dynamo=True, verbose=False,
                 )  # fmt: skip
-                again = model.preprocess(COMPARED)
-                expected = model(dict(again))["sentence_embedding"].numpy()
-        except (*ERRORS, torch.onnx.errors.OnnxExporterError) as error:
-            raise UserError(f"{name} cannot be exported: {first_line(error)} Leave --backend out.") from error
-        found = _runner(made, "onnx", torch.get_num_threads())(_arrays(again))
-        gap = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-        if not gap.max() <= TOLERANCE:
-            raise UserError(f"The export of {name} differs from torch by {gap.max():.1e}; leave --backend out.")
-        try:
-            made.parent.rename(path.parent)
-        except OSError:
-            if not path.is_file():  # another process was faster
-                raise
+            _compare(model, made, name)
+            if not path.is_file():  # else another process was faster
+                made.parent.rename(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"The graph of {name} cannot be written to {path.parent.parent}: {first_line(error)}."
+        ) from error
+    except (*ERRORS, torch.onnx.errors.OnnxExporterError) as error:
+        why = first_line(error.__cause__ or error)
+        raise UserError(f"{name} cannot be exported: {why}; leave --backend out.") from error
+
+
+def _compare(model: Any, path: Path, name: str) -> None:
+    """Raise UserError if a graph does not give the vectors of its model."""
+    features = model.preprocess(COMPARED)
+    found = _runner(path, "onnx", torch.get_num_threads())(_arrays(features))
+    with torch.no_grad():
+        expected = model(dict(features))["sentence_embedding"].numpy()
+    gap = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    if not gap.max() <= TOLERANCE:
+        raise UserError(f"The export of {name} differs from torch by {gap.max():.1e}; leave --backend out.")

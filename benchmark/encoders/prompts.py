@@ -86,7 +86,7 @@ def parts(prompt: str, texts: list[str]) -> tuple[list[str], str]:
     return ([prompt.replace(TEXT, text) for text in texts], "") if TEXT in prompt else (texts, prompt)
 
 
-def conversation(folder: Path, prompt: str) -> str | None:
+def conversation(folder: Path, prompt: str, role: Role) -> str | None:
     """Return the template that a conversation is rendered to, for a checkpoint that gets one; None for others.
 
     The library sends a prompt as the message of the system, and the text as the one of the user.
@@ -103,7 +103,7 @@ def conversation(folder: Path, prompt: str) -> str | None:
     messages: list[dict[str, Any]] = [
         {"role": who, "content": [{"type": "text", "text": what}] if structured else what} for who, what in said
     ]
-    options = table(table(config, "processing_kwargs"), "chat_template")
+    options = {"task": role} | table(table(config, "processing_kwargs"), "chat_template")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
