@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DECODERS = ("gpt2", "llama", "qwen3")
-CHAT = "{% for message in messages %}{{ message['role'] }} : {{ message['content'] }} / {% endfor %}"
+CHAT = "{% for message in messages %}{{ message['role'] }} : {{ message['content'] }} / {% endfor %}{{ task }}"
 
 
 def edit(path: Path, **changes: object) -> None:

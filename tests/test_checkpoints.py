@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from benchmark import encoders, vectors
 from benchmark.encoders import Asked, checkpoint, devices, files, recipe
 from tasks.errors import UserError
 from tests import models
+from tests.conftest import Ran
 from tests.models import edit
 
 PLAIN = Asked()
@@ -224,8 +230,10 @@ def test_an_adapter_that_cannot_be_run_is_named(plain: Path, tmp_path: Path, mon
         patched.setattr(recipe, "find_spec", lambda _: None)
         with pytest.raises(UserError, match=r'needs the package peft; pip install "isogloss\[peft\]"'):
             encoders.load(str(folder), asked)
-    with pytest.raises(UserError, match="is a adapter checkpoint|is an adapter checkpoint"):
+    with pytest.raises(UserError, match="is itself of the kind adapter; name another with --base"):
         encoders.load(str(folder), Asked(base=str(folder)))
+    with pytest.raises(UserError, match="is an adapter, which int8 does not know; merge it"):
+        encoders.load(str(folder), Asked(pooling="mean", dtype="int8"))
     with pytest.raises(UserError, match="is no adapter .*leave --base out"):
         encoders.load(str(plain), Asked(pooling="mean", base=str(plain)))
     edit(folder / "adapter_config.json", base_model_name_or_path=None)
@@ -238,6 +246,33 @@ def test_an_adapter_that_cannot_be_run_is_named(plain: Path, tmp_path: Path, mon
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")
     with pytest.raises(UserError, match="adapter_model.bin is a pickle"):
         encoders.load(str(folder), asked)
+
+
+def test_an_adapter_and_its_base_come_from_the_hub(
+    made: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def kept(name: str, source: Path, commit: str) -> None:
+        place = tmp_path / "hub" / f"models--org--{name}"
+        shutil.copytree(source, place / "snapshots" / commit)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(commit, encoding="utf-8")
+
+    folder = models.adapter(plain, tmp_path / "adapter")
+    edit(folder / "adapter_config.json", base_model_name_or_path="org/whole")
+    kept("whole", made, "a" * 40)
+    kept("small", folder, "b" * 40)
+    encoder = encoders.load("org/small", Asked(offline=True))
+    assert (encoder.model.name, encoder.model.revision) == ("org/small", "b" * 40)
+    assert encoder.model.prompts["document"] == "passage: "
+    here = encoders.load(str(folder), Asked(base=str(made)))
+    np.testing.assert_allclose(encoder.encode(TEXTS, "query"), here.encode(TEXTS, "query"), atol=1e-6)
+    edit(folder / "adapter_config.json", base_model_name_or_path="org/none")
+    with pytest.raises(UserError, match="The base of the adapter .* is not there: .*no folder org/none"):
+        encoders.load(str(folder), Asked(offline=True))
 
 
 # Static vectors
@@ -375,3 +410,61 @@ def test_a_classifier_is_no_model_of_vectors(plain: Path) -> None:
     edit(plain / "config.json", architectures=["BertForSequenceClassification"])
     with pytest.raises(UserError, match="is a cross-encoder model"):
         encoders.load(str(plain), Asked(pooling="mean"))
+
+
+# On the command line
+
+
+def test_wrong_use_is_one_sentence(plain: Path, cache: Path, tmp_path: Path, bench: Callable[..., Ran]) -> None:
+    words = ["run", "--model", plain, "--task", "demo", "--results", tmp_path / "results"]
+    bench(*words).failed("is a transformer without pooling", "--pooling mean, cls or last")
+    bench(*words, "--pooling", "mean", "--max-length", 512).failed("positions for 32 tokens")
+    bench(*words, "--pooling", "mean", "--device", "tpu").failed("«tpu» is not a device")
+    bench("run", "--model", "random", "--max-length", 5).failed("The model random takes no --max-length")
+    assert not (tmp_path / "results").exists()
+
+
+def test_the_cost_of_int8_is_measured(made: Path, cache: Path, tmp_path: Path, bench: Callable[..., Ran]) -> None:
+    words = ["--model", made, "--task", "demo", "--languages", "en,sw", "--results", tmp_path / "results", "--json"]
+    ran = bench("noise", *words, "--vary", "order", "--dtypes", "bfloat16,int8")
+    assert ran.code == 0, ran.err
+    rows = {row["how"]: row for row in json.loads(ran.out)["noise"]}
+    row = rows["int8 instead of float32"]
+    assert row["change"]
+    assert row["moved"] == 1
+    assert min(row["largest"], rows["bfloat16 instead of float32"]["largest"]) > 1e-5
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 600) | st.text(max_size=5) | st.just("{text}"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = [
+    ("config.json", ["architectures", "auto_map", "max_position_embeddings", "model_type", "pad_token_id",
+                     "text_config", "types"]),
+    ("config_sentence_transformers.json", ["default_prompt_name", "model_type", "prompts", "similarity_fn_name"]),
+    ("sentence_bert_config.json", ["modality_config", "processing_kwargs"]),
+    ("modules.json", [""]),
+    ("adapter_config.json", ["base_model_name_or_path", "revision"]),
+    ("router_config.json", ["types"]),
+]  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data(), asked=st.sampled_from([PLAIN, Asked(max_length=8), Asked(query_prompt="{task} {text}")]))
+def test_odd_files_are_run_or_refused_in_a_sentence(data: st.DataObject, asked: Asked, made: Path) -> None:
+    name, fields = data.draw(st.sampled_from(FIELDS))
+    field, value = data.draw(st.sampled_from(fields)), data.draw(JSON)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(shutil.copytree(made, Path(scratch) / "odd"))
+        says = json.loads((folder / name).read_text(encoding="utf-8")) if (folder / name).is_file() else {}
+        whole = says | {field: value} if field else value
+        (folder / name).write_text(json.dumps(whole), encoding="utf-8")
+        refused = ""
+        try:
+            model = encoders.load(str(folder), replace(asked, offline=True)).model
+            assert all(isinstance(prompt, str) for prompt in model.prompts.values())
+        except UserError as error:
+            refused = str(error)
+        assert "\n" not in refused

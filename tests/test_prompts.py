@@ -149,8 +149,8 @@ def test_a_conversation_is_shown_as_it_is_sent(chatting: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     encoder = encoders.load(str(chatting))
-    assert sent(encoder.model, "nairobi", "query") == "system : what is :  / user : nairobi / "
-    assert sent(encoder.model, "nairobi", "document") == "user : nairobi / "
+    assert sent(encoder.model, "nairobi", "query") == "system : what is :  / user : nairobi / query"
+    assert sent(encoder.model, "nairobi", "document") == "user : nairobi / document"
     library = SentenceTransformer(str(chatting), device="cpu")
     for role, encode in (("query", library.encode_query), ("document", library.encode_document)):
         found = np.asarray(encoder.encode(TEXTS, role))  # type: ignore[arg-type]
@@ -164,7 +164,7 @@ def test_a_conversation_is_shown_as_it_is_sent(chatting: Path) -> None:
 
 def test_a_template_is_what_the_user_says_in_a_conversation(chatting: Path) -> None:
     encoder = encoders.load(str(chatting), Asked(query_prompt="is {text} a city"))
-    assert sent(encoder.model, "nairobi", "query") == "user : is nairobi a city / "
+    assert sent(encoder.model, "nairobi", "query") == "user : is nairobi a city / query"
     plain = encoders.load(str(chatting), Asked(query_prompt=""))
     one, other = encoder.encode(["nairobi"], "query"), plain.encode(["is nairobi a city"], "query")
     np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=1e-6)

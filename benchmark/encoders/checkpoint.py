@@ -52,7 +52,7 @@ class Checkpoint:
         if similarity not in ("cosine", "dot"):
             raise UserError(f"{source} compares vectors by «{similarity}»; only cosine and dot are scored here.")
         found = prompts.of_checkpoint(home, {"query": asked.query_prompt, "document": asked.document_prompt})
-        rendered = {role: prompts.conversation(home, prompt) for role, prompt in found.items()}
+        rendered = {role: prompts.conversation(home, prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
         if any(TASK in prompt for prompt in self.unrendered.values()):
             raise UserError(f"{source} gets conversations, whose prompts have no {TASK}; write the instruction out.")
@@ -149,8 +149,7 @@ class Checkpoint:
             return model
         from benchmark.encoders import exported
 
-        asked = {name: value for name, value in self.model.how.items() if name != "backend"}
-        made_of = {"fingerprint": self.model.fingerprint, "engine": self.model.engine, **asked}
+        made_of = {"fingerprint": self.model.fingerprint, "pooling": self.recipe.pooling}
         return exported.replaced(model, str(backend), made_of, str(self.folder))
 
     @contextmanager

@@ -10,6 +10,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from benchmark.store import blake
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
+MAKERS = ("torch", "transformers", "sentence-transformers", "onnx", "onnxscript")
 TOLERANCE = 1e-4
 TRACED, COMPARED = ["one two three four five", "one two", "one"], ["five four three two one " * 3, "one"]
 Runner = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
@@ -30,11 +32,14 @@ Runner = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
 def replaced(model: Any, backend: str, made_of: dict[str, Any], name: str) -> Any:
     """Return a model that tokenizes as `model` does, and computes by `backend` in float32 on the CPU.
 
-    `made_of` is what the graph depends on; `name` is for errors. Raises UserError for a model that cannot be exported.
+    `made_of` is what the graph depends on beside the packages that make it; `name` is for errors. Raises UserError for
+    a model that cannot be exported.
     """
     from sentence_transformers import SentenceTransformer
 
-    path = cache_folder() / "onnx" / blake(json.dumps(made_of, sort_keys=True).encode()).hexdigest() / "model.onnx"
+    made_by = {package: version(package) for package in MAKERS}
+    key = blake(json.dumps(made_of | made_by, sort_keys=True).encode()).hexdigest()
+    path = cache_folder() / "onnx" / key / "model.onnx"
     if not path.is_file():
         _export(model, path, name)
     return SentenceTransformer(modules=[Exported(model, path, backend)], device="cpu")
@@ -69,7 +74,10 @@ class Exported(torch.nn.Module):
         threads = torch.get_num_threads()
         if self.running is None or self.running[0] != threads:
             self.running = threads, _runner(self.path, self.backend, threads)
-        vectors = self.running[1](_arrays(features))
+        try:
+            vectors = self.running[1](_arrays(features))
+        except Exception as error:  # both have kinds of their own
+            raise RuntimeError(first_line(error)) from error
         return features | {"sentence_embedding": torch.from_numpy(vectors)}
 
 
@@ -119,28 +127,36 @@ def _export(model: Any, path: Path, name: str) -> None:
     names = [one for one, value in features.items() if isinstance(value, torch.Tensor)]
     rest = {one: value for one, value in features.items() if one not in names}
     free = tuple({0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for _ in names)
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".") as scratch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        made = Path(scratch) / "whole" / path.name
-        made.parent.mkdir()
-        try:
-            with torch.no_grad():
+    try:
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".") as scratch:
+            made = Path(scratch) / "whole" / path.name
+            made.parent.mkdir()
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                logging.getLogger("torch.onnx").setLevel(logging.ERROR)
                 torch.onnx.export(
                     _Whole(model, names, rest), tuple(features[one] for one in names), made, input_names=names,
                     output_names=["vectors"], dynamic_shapes=(free,), dynamo=True, verbose=False,
                 )  # fmt: skip
-                again = model.preprocess(COMPARED)
-                expected = model(dict(again))["sentence_embedding"].numpy()
-        except (*ERRORS, torch.onnx.errors.OnnxExporterError) as error:
-            raise UserError(f"{name} cannot be exported: {first_line(error)} Leave --backend out.") from error
-        found = _runner(made, "onnx", torch.get_num_threads())(_arrays(again))
-        gap = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-        if not gap.max() <= TOLERANCE:
-            raise UserError(f"The export of {name} differs from torch by {gap.max():.1e}; leave --backend out.")
-        try:
-            made.parent.rename(path.parent)
-        except OSError:
-            if not path.is_file():  # another process was faster
-                raise
+            _compare(model, made, name)
+            if not path.is_file():  # else another process was faster
+                made.parent.rename(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"The graph of {name} cannot be written to {path.parent.parent}: {first_line(error)}."
+        ) from error
+    except (*ERRORS, torch.onnx.errors.OnnxExporterError) as error:
+        why = first_line(error.__cause__ or error)
+        raise UserError(f"{name} cannot be exported: {why}; leave --backend out.") from error
+
+
+def _compare(model: Any, path: Path, name: str) -> None:
+    """Raise UserError if a graph does not give the vectors of its model."""
+    features = model.preprocess(COMPARED)
+    found = _runner(path, "onnx", torch.get_num_threads())(_arrays(features))
+    with torch.no_grad():
+        expected = model(dict(features))["sentence_embedding"].numpy()
+    gap = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    if not gap.max() <= TOLERANCE:
+        raise UserError(f"The export of {name} differs from torch by {gap.max():.1e}; leave --backend out.")

@@ -100,8 +100,8 @@ def kind(folder: Path) -> str:
         return "adapter"
     if config.get("model_type") == "model2vec":
         return "static"
-    heads = config.get("architectures") or [""]
-    if all(str(head).endswith("ForSequenceClassification") for head in heads):
+    heads = config.get("architectures")
+    if heads and isinstance(heads, list) and all(str(one).endswith("ForSequenceClassification") for one in heads):
         return "cross-encoder"
     if config:
         return "transformers"
@@ -120,6 +120,11 @@ def read(path: Path, form: type = dict) -> Any:
     if not isinstance(found, form):
         raise UserError(f"{path} should hold a JSON {'object' if form is dict else 'list'}; the checkpoint is damaged.")
     return found
+
+
+def table(says: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a field of a JSON object that is an object itself; an empty one where it is not."""
+    return found if isinstance(found := says.get(name), dict) else {}
 
 
 def modules(folder: Path) -> list[dict[str, Any]]:
@@ -190,11 +195,11 @@ def positions(folder: Path) -> int:
     for path in listing(folder):
         if path.name == "config.json":
             says = read(path)
-            says = says.get("text_config") or says
-            table = says.get("max_position_embeddings")
-            if isinstance(table, int) and table > 0:
-                padding = says.get("pad_token_id") or 0
-                found.append(table - (padding + 1 if says.get("model_type") in POSITIONS_AFTER_PADDING else 0))
+            says = table(says, "text_config") or says
+            count, padding = says.get("max_position_embeddings"), says.get("pad_token_id")
+            after = str(says.get("model_type")) in POSITIONS_AFTER_PADDING
+            if isinstance(count, int) and count > 0:
+                found.append(count - (padding + 1 if after and isinstance(padding, int) else 0))
     return min(found, default=0)
 
 
@@ -204,9 +209,8 @@ def check(folder: Path, trust_remote_code: bool) -> None:
     for path in listing(folder):
         if path.name in ("config.json", "router_config.json"):
             says = read(path)
-            if isinstance(routed := says.get("types"), dict):
-                types += routed.values()
-            for external in says.get("auto_map", {}).values():
+            types += table(says, "types").values()
+            for external in table(says, "auto_map").values():
                 if trust_remote_code and "--" in str(external):
                     raise UserError(f"{folder} takes code from elsewhere ({external}); copy it into the folder.")
         pickled = any(fnmatch(path.name, pattern) for pattern in PICKLES)

@@ -7,6 +7,7 @@ positions gives a text other vectors in another batch).
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 import warnings
@@ -45,8 +46,9 @@ def inputs(model: Any) -> list[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, on one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """Return what an error says, on one line without colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _made(recipe: Recipe) -> Any:

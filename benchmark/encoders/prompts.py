@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.encoders import ROLES, TASK, TEXT, Asked, Role
-from benchmark.encoders.files import backbone, read
+from benchmark.encoders.files import backbone, read, table
 from benchmark.encoders.loading import ERRORS, first_line
 from tasks.errors import UserError
 
@@ -101,14 +101,13 @@ def parts(prompt: str, texts: list[str]) -> tuple[list[str], str]:
     return ([prompt.replace(TEXT, text) for text in texts], "") if TEXT in prompt else (texts, prompt)
 
 
-def conversation(folder: Path, prompt: str) -> str | None:
+def conversation(folder: Path, prompt: str, role: Role) -> str | None:
     """Return the template that a conversation is rendered to, for a checkpoint that gets one; None for others.
 
     The library sends a prompt as the message of the system, and the text as the one of the user.
     """
     config = read(backbone(folder) / "sentence_bert_config.json")
-    message = (config.get("modality_config") or {}).get("message")
-    if message is None:
+    if not (message := table(table(config, "modality_config"), "message")):
         return None
     from jinja2 import TemplateError
     from transformers import AutoTokenizer
@@ -119,7 +118,7 @@ def conversation(folder: Path, prompt: str) -> str | None:
     messages: list[dict[str, Any]] = [
         {"role": who, "content": [{"type": "text", "text": what}] if structured else what} for who, what in said
     ]
-    options = (config.get("processing_kwargs") or {}).get("chat_template") or {}
+    options = {"task": role} | table(table(config, "processing_kwargs"), "chat_template")
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))

@@ -120,6 +120,8 @@ def _check_computing(recipe: Recipe, source: str) -> None:
     if (dtype == "int8" or backend != "torch") and recipe.devices != ("cpu",):
         what = "int8" if dtype == "int8" else f"The backend {backend}"
         raise UserError(f"{what} is for one processor; leave --device out.")
+    if dtype == "int8" and recipe.kind == "adapter":
+        raise UserError(f"{source} is an adapter, which int8 does not know; merge it into its base and run the result.")
     if backend != "torch" and dtype != "float32":
         raise UserError(f"The backend {backend} computes in float32; leave --dtype out.")
     if backend != "torch" and recipe.kind == "static":
@@ -146,5 +148,7 @@ def _base(folder: Path, source: str, asked: Asked) -> Path:
     except UserError as error:
         raise UserError(f"The base of the adapter {source} is not there: {error} Or name it with --base.") from error
     if (kind := files.kind(base)) not in ("sentence-transformers", "transformers"):
-        raise UserError(f"The base of the adapter {source}, {name}, is a {kind} checkpoint; name another with --base.")
+        raise UserError(
+            f"The base of the adapter {source}, {name}, is itself of the kind {kind}; name another with --base."
+        )
     return base
