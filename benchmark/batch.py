@@ -43,11 +43,7 @@ def matrices(encoder: Encoder, texts: Sequence[str], role: Role, halved: Counter
         if len(texts) == 1 or not no_memory(error):
             if isinstance(error, UserError):
                 raise
-            why = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-            raise UserError(
-                f"{encoder.model.name} failed while encoding {len(texts)} texts ({role}), the first of them "
-                f"«{texts[0][:80]}»: {why}; what was encoded before is kept."
-            ) from error
+            raise _failed(encoder, f"encoding {len(texts)} texts ({role})", texts[0], error) from error
     # Only here, after the error, is that let go which its traceback held.
     _free()
     halved[len(texts)] += 1
@@ -55,6 +51,24 @@ def matrices(encoder: Encoder, texts: Sequence[str], role: Role, halved: Counter
     halves = [matrices(encoder, half, role, halved) for half in (texts[:middle], texts[middle:])]
     _check_widths(encoder, [vectors for _, vectors in halves])
     return np.concatenate([rows for rows, _ in halves]), np.concatenate([vectors for _, vectors in halves])
+
+
+def lengths(encoder: Encoder, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
+    """Return what `encoder.lengths` does. Raises UserError if that fails in whatever way."""
+    try:
+        return encoder.lengths(texts, role)
+    except (KeyboardInterrupt, UserError):
+        raise
+    except BaseException as error:
+        raise _failed(encoder, f"reading {len(texts)} texts ({role})", texts[0], error) from error
+
+
+def _failed(encoder: Encoder, doing: str, first: str, error: BaseException) -> UserError:
+    why = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return UserError(
+        f"{encoder.model.name} failed while {doing}, the first of them «{first[:80]}»: {why}; what was encoded before is "
+        "kept."
+    )
 
 
 def no_memory(error: BaseException | None) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.batch import matrices
+from benchmark.batch import lengths, matrices
 from benchmark.encoders import Encoder, Role, sent
 from benchmark.store import LostError, Say, Store, blake, spread
 from tasks.fetch import cache_folder
@@ -81,8 +81,8 @@ def encode(
     if missing:
         about = {name: getattr(encoder.model, name) for name in ("name", "source", "dtype")}
         store.open(encoder.space(role) | {"shards": SHARDS, "about": about})
-        lengths, limit = encoder.lengths(distinct, role)
-        batches = plan(lengths, limit, encoder.budget)
+        tokens_of, limit = lengths(encoder, distinct, role)
+        batches = plan(tokens_of, limit, encoder.budget)
         todo = [(batch, tokens) for batch, tokens in batches if missing.intersection(batch)]
         texts_done = tokens_done = 0
         tokens_in_all = sum(tokens for _, tokens in todo)
@@ -90,8 +90,8 @@ def encode(
             for whole, tokens in todo:
                 batch = [place for place in whole if place in missing]
                 rows, vectors = matrices(encoder, [distinct[place] for place in batch], role, halved)
-                cut = lengths[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
-                store.add([hashes[place] for place in batch], lengths[batch], cut, rows, vectors)
+                cut = tokens_of[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
+                store.add([hashes[place] for place in batch], tokens_of[batch], cut, rows, vectors)
                 texts_done, tokens_done = texts_done + len(batch), tokens_done + tokens
                 progress(texts_done, len(missing), tokens_done, tokens_in_all)
         finally:  # what was encoded before an interruption is kept

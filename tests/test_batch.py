@@ -213,6 +213,15 @@ def test_a_model_that_dies_is_named_and_what_came_before_is_kept(error: BaseExce
     assert vectors.encode(Counting(), TEXTS, "document", root=tmp_path).encoded == 600 - len(encoder.seen) < 300
 
 
+def test_a_tokenizer_that_dies_is_named(tmp_path: Path) -> None:
+    class Unreadable(Counting):
+        def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
+            raise PanicError("no entry found for key")
+
+    with pytest.raises(UserError, match=r"random failed while reading 600 texts \(query\).*: no entry found for key;"):
+        vectors.encode(Unreadable(), TEXTS, "query", root=tmp_path)
+
+
 class Returning(Counting):
     """Returns whatever a function makes of right vectors."""
 
