@@ -66,8 +66,8 @@ def lengths(encoder: Encoder, texts: Sequence[str], role: Role) -> tuple[NDArray
 def _failed(encoder: Encoder, doing: str, first: str, error: BaseException) -> UserError:
     why = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return UserError(
-        f"{encoder.model.name} failed while {doing}, the first of them «{first[:80]}»: {why}; what was encoded before is "
-        "kept."
+        f"{encoder.model.name} failed while {doing}, the first of them «{first[:80]}»: {why}; what was encoded before "
+        "is kept."
     )
 
 
