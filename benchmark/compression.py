@@ -181,6 +181,7 @@ class _Builder:
         return System(
             partial(_part, scorer),
             _kept(system, scorer.queries, scorer.documents),
+            system.sent,
             self._about({ALL: index}, left, find, DEPTHS[-1]),
         )
 
@@ -201,6 +202,7 @@ class _Builder:
         return Listed(
             system.scorers,
             _kept(system, *short),
+            system.sent,
             self._about(built, left, find, self.depth),
             queries=left,
             indexes=built,
@@ -210,7 +212,7 @@ class _Builder:
     def cut(self) -> System:
         """Return exact search, its lists cut off."""
         system = self.usual()
-        return Cut(system.scorers, _kept(system, *(system.encoded[role].vectors for role in ROLES)), depth=self.depth)
+        return Cut(system.scorers, system.encoded, system.sent, depth=self.depth)
 
     def _held(self) -> dict[str, Places]:
         return searched.pools(self.task.collection, self.task.settings)

@@ -40,7 +40,6 @@ WORDS = {  # of the index factory, however they are typed
 }  # fmt: skip
 FATAL = r"(?<!\d)0+(?!\d)|HNSW1(?!\d)|NSG[1-3](?!\d)"  # numbers at which faiss ends the process or never returns
 FAILING = (RuntimeError, MemoryError, ValueError)  # what faiss raises
-SLACK = 1e-4  # of the longest product: how far faiss' own sums may be from those of the decoded vectors
 Places = NDArray[np.int64]
 
 
@@ -73,7 +72,7 @@ class Variant:
 def parse(text: str) -> Variant:
     """Return the variant that a text such as `sq8`, `dim128+int8` or `ivf64,flat+nprobe=8` names.
 
-    Raises UserError if it names none, or faiss is not installed.
+    Raises UserError if it names none.
     """
     dim, quantiser, factory = 0, "", ""
     parameters: dict[str, float] = {}
@@ -126,10 +125,8 @@ def _factory(text: str, stage: str) -> str:
 
 def library() -> Any:
     """Return faiss, imported when it is needed."""
-    try:
-        import faiss
-    except ImportError as error:
-        raise UserError("Indexes need faiss, which is not installed; run pip install isogloss[index].") from error
+    import faiss
+
     return faiss
 
 

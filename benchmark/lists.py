@@ -5,24 +5,58 @@ hold has the rank NOT_FOUND and adds nothing to any measure, which is what trec_
 without a list. The order is trec_eval's: score as float32, descending; ties by document id, descending.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from benchmark.ranking import ALL, NOT_FOUND, TOP, Ranking, pair_pool
+from benchmark.ranking import ALL, NOT_FOUND, TOGETHER, TOP, Ranking, join, pair_pool, parts
+from benchmark.scoring import Floats, Index
 from tasks.collection import Collection
 
+Codes = NDArray[np.integer[Any]]
 
-def ranking(
+
+@dataclass(frozen=True)
+class _Lists:
+    """All lists, in order: by query, pool and rank. A query, pool or document is its place among the names here."""
+
+    queries: pd.Index
+    pools: pd.Index
+    documents: pd.Index
+    """Ids, ascending."""
+    query: Codes
+    pool: Codes
+    document: Codes
+    score: Floats
+    rank: NDArray[np.int32]
+    tied: NDArray[np.bool_]
+    """Whether another document of the list has the same score."""
+
+    def key(self, query: Codes, pool: Codes, document: Codes) -> NDArray[np.int64]:
+        """Return one number for each (query, pool, document); -1 where no list is of the pool."""
+        key = (query.astype(np.int64) * len(self.pools) + pool) * len(self.documents) + document
+        return np.where(pool < 0, -1, key)
+
+
+def ranking(collection: Collection, listed: pd.DataFrame, settings: Sequence[str], **how: Any) -> Ranking:
+    """Return the ranks of the relevant documents in their lists at once: `ranked`, joined."""
+    return join(list(ranked(collection, listed, settings, **how)))
+
+
+def ranked(
     collection: Collection,
     listed: pd.DataFrame,
     settings: Sequence[str],
     *,
     ignore_identical_ids: bool = False,
     top: int = TOP,
-) -> Ranking:
-    """Return the ranks of the relevant documents in their lists.
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[Ranking]:
+    """Yield the ranks of the relevant documents in their lists, some queries after others.
 
     Args:
         collection: what was asked of what.
@@ -30,48 +64,71 @@ def ranking(
         settings: any of `mono`, `cross`, `multi`, `pair`: which pools are looked at.
         ignore_identical_ids: leave out the document whose id is the query's.
         top: how many documents of the pool of all languages to keep for each query.
+        progress: told the number of queries done, as they are done.
     """
-    if ignore_identical_ids:
-        listed = listed[listed["query_id"] != listed["doc_id"]]
-    ordered = _ordered(listed)
-    answers = _answers(collection, settings)
-    if ignore_identical_ids:
-        answers = answers[answers["query_id"] != answers["doc_id"]]
-    ranks = answers.merge(ordered[["query_id", "pool", "doc_id", "rank", "tied"]], how="left")
-    ranks["rank"] = ranks["rank"].fillna(NOT_FOUND).astype(np.int32)
-    ranks["relevance"] = ranks["relevance"].astype(np.int32)
-    pools = _pools(collection, settings)
-    ranks["documents"] = _documents(ranks, pools, collection, ignore_identical_ids)
-    tied = ranks.loc[ranks["pool"] == ALL, "tied"] if (ranks["pool"] == ALL).any() else ranks["tied"]
-    for name in ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "documents"):
-        ranks[name] = ranks[name].astype("category")
-    ranks["pool"] = pd.Categorical(ranks["pool"], pools["pool"])
-    columns = ["query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank"]
-    first = ordered[(ordered["pool"] == ALL) & (ordered["rank"] <= top)]
-    first = first.merge(collection.documents[["doc_id", "lang"]].rename(columns={"lang": "doc_lang"}))
-    return Ranking(
-        ranks[columns],
-        pools,
-        first[["query_id", "rank", "doc_id", "doc_lang", "score"]].astype(
-            {"query_id": "category", "doc_id": "category", "doc_lang": "category"}
-        ),
-        len(tied),
-        int(tied.fillna(False).astype(bool).sum()),
-    )
+    found = _sorted(collection, listed, ignore_identical_ids)
+    relevant = np.flatnonzero(_relevant(collection, found))
+    hits = pd.Index(found.key(found.query[relevant], found.pool[relevant], found.document[relevant]))
+    first = np.flatnonzero((found.rank <= top) & (found.pool == found.pools.get_indexer(pd.Index([ALL]))))
+    lang = collection.documents.set_index("doc_id")["lang"].reindex(found.documents)
+    spoken, langs = pd.factorize(lang, sort=True)
+    for part, _, _ in parts(collection):
+        pools, topics = _pools(part, settings), pd.Index(part.queries["topic"].unique())
+        for some in _together(part):
+            rows = answers(some, settings, ignore_identical_ids)
+            asked, searched, held = (
+                names.get_indexer(pd.Index(rows[name]))
+                for names, name in (
+                    (found.queries, "query_id"), (found.pools, "pool"), (found.documents, "doc_id"),
+                )
+            )  # fmt: skip
+            place = hits.get_indexer(pd.Index(found.key(asked, searched, held)))
+            tied = np.append(found.tied[relevant], False)[place]
+            counted = (rows["pool"] == ALL).to_numpy() if "multi" in settings else slice(None)
+            mine = first[
+                np.isin(found.query[first], np.unique(found.queries.get_indexer(pd.Index(some.queries["query_id"]))))
+            ]
+            ranks = _ranks(rows, np.append(found.rank[relevant], NOT_FOUND)[place], pools, some, ignore_identical_ids)
+            progress(len(some.queries))
+            yield Ranking(
+                # Which topics are kept goes by their place among all.
+                ranks=ranks.assign(topic=pd.Categorical(rows["topic"], topics)),
+                pools=pools,
+                top=pd.DataFrame(
+                    {
+                        "query_id": pd.Categorical.from_codes(found.query[mine], found.queries),
+                        "rank": found.rank[mine],
+                        "doc_id": pd.Categorical.from_codes(found.document[mine], found.documents),
+                        "doc_lang": pd.Categorical.from_codes(spoken[found.document[mine]], langs),
+                        "score": found.score[mine],
+                    }
+                ),
+                answers=len(tied[counted]),
+                tied=int(tied[counted].sum()),
+            )
 
 
-def _ordered(listed: pd.DataFrame) -> pd.DataFrame:
-    """Return the lists in order, with `rank` and whether another document of the list has the same score."""
-    listed = listed.assign(score=listed["score"].astype(np.float32))
-    keys = ["pool", "query_id"]
-    listed = listed.sort_values([*keys, "score", "doc_id"], ascending=[True, True, False, False], kind="stable")
-    listed["rank"] = (listed.groupby(keys, sort=False, observed=True).cumcount() + 1).astype(np.int32)
-    listed["tied"] = listed.duplicated([*keys, "score"], keep=False)
-    return listed.reset_index(drop=True)
+def order(group: Codes, score: Floats, document: Codes) -> Index:
+    """Return the order of lists: by group, then by score, descending, then by document, descending.
+
+    Most lists come in order, or nearly, and a stable sort of one key is quick then.
+    """
+    bits = (score + np.float32(0)).view(np.uint32)  # a negative zero is no other score than zero
+    descending = np.where(bits >> 31, bits, ~(bits | np.uint32(1 << 31)))
+    key = (group.astype(np.uint64) << np.uint64(32)) | descending
+    found: Index = np.argsort(key, kind="stable")
+    same = np.diff(key[found]) == 0
+    run = np.cumsum(np.insert(~same, 0, True))
+    tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    found[tied] = found[tied][np.lexsort((-document[found[tied]], run[tied]))]
+    return found
 
 
-def _answers(collection: Collection, settings: Sequence[str]) -> pd.DataFrame:
-    """Return a row for each (query, relevant document, pool of these settings)."""
+def answers(collection: Collection, settings: Sequence[str], ignore_identical_ids: bool = False) -> pd.DataFrame:
+    """Return a row for each (query, relevant document, pool of these settings).
+
+    Columns: `query_id, query_lang, topic, doc_id, doc_lang, relevance, pool`.
+    """
     relevant = collection.judgements[collection.judgements["relevance"] > 0]
     found = (
         collection.queries[["query_id", "lang", "topic"]]
@@ -79,23 +136,89 @@ def _answers(collection: Collection, settings: Sequence[str]) -> pd.DataFrame:
         .merge(relevant, on="topic")
         .merge(collection.documents[["doc_id", "lang"]].rename(columns={"lang": "doc_lang"}), on="doc_id")
     )
-    own = found["query_lang"] == found["doc_lang"]
-    parts = []
-    for setting, those in (("mono", found[own]), ("cross", found[~own])):
+    if ignore_identical_ids:
+        found = found[found["query_id"] != found["doc_id"]]
+    return in_pools(found, settings, collection.document_languages)
+
+
+def in_pools(rows: pd.DataFrame, settings: Sequence[str], languages: Sequence[str]) -> pd.DataFrame:
+    """Return rows with `query_lang, doc_lang` once for each `pool` of these settings that the document stands in.
+
+    In the pools of two languages, a document in the query's own language stands with every other one, another with
+    that; a query in a language that no document is in has no such pool.
+    """
+    own = rows["query_lang"] == rows["doc_lang"]
+    found = [rows[:0].assign(pool="")]
+    for setting, those in (("mono", rows[own]), ("cross", rows[~own])):
         if setting in settings:
-            parts.append(those.assign(pool=those["doc_lang"]))
+            found.append(those.assign(pool=those["doc_lang"]))
     if "multi" in settings:
-        parts.append(found.assign(pool=ALL))
+        found.append(rows.assign(pool=ALL))
     if "pair" in settings:
-        languages = collection.document_languages
-        spoken = found[found["query_lang"].isin(languages)]
-        beside = spoken[["query_lang"]].drop_duplicates().merge(pd.DataFrame({"other": languages}), how="cross")
-        beside = beside[beside["query_lang"] != beside["other"]]
-        both = spoken.merge(beside, on="query_lang")
-        both = both[(both["doc_lang"] == both["query_lang"]) | (both["doc_lang"] == both["other"])]
-        pool = [pair_pool(*pair) for pair in zip(both["query_lang"], both["other"], strict=True)]
-        parts.append(both.assign(pool=pool).drop(columns="other"))
-    return pd.concat(parts, ignore_index=True)
+        pairs = [(one, other) for one in languages for other in languages if one != other]
+        beside = [(one, lang, pair_pool(one, other)) for one, other in pairs for lang in (one, other)]
+        found.append(rows.merge(pd.DataFrame(beside, columns=["query_lang", "doc_lang", "pool"])))
+    return pd.concat(found, ignore_index=True)
+
+
+def _sorted(collection: Collection, listed: pd.DataFrame, ignore_identical_ids: bool) -> _Lists:
+    queries = pd.Index(collection.queries["query_id"]).sort_values()
+    documents = pd.Index(collection.documents["doc_id"]).sort_values()
+    query, document = places(listed["query_id"], queries), places(listed["doc_id"], documents)
+    pool, pools = pd.factorize(listed["pool"])
+    score = listed["score"].to_numpy(np.float32)
+    if ignore_identical_ids:
+        kept = document != documents.get_indexer(queries)[query]
+        query, document, pool, score = query[kept], document[kept], pool[kept], score[kept]
+    group = query * len(pools) + pool
+    found = order(group, score, document)
+    group, score = group[found], score[found]
+    start = np.flatnonzero(np.append(True, group[1:] != group[:-1])[: len(group)])
+    same = (group[1:] == group[:-1]) & (score[1:] == score[:-1])
+    return _Lists(
+        queries=queries,
+        pools=pd.Index(pools, dtype="str"),
+        documents=documents,
+        query=query[found],
+        pool=pool[found],
+        document=document[found],
+        score=score,
+        rank=np.arange(1, len(group) + 1, dtype=np.int32)
+        - np.repeat(start, np.diff(np.append(start, len(group)))).astype(np.int32),
+        tied=(np.append(same, False) | np.insert(same, 0, False))[: len(group)],
+    )
+
+
+def places(values: pd.Series, known: pd.Index) -> NDArray[np.int64]:
+    """Return where each value stands in `known`."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        of_category: NDArray[np.int64] = known.get_indexer(pd.Index(values.cat.categories))
+        return of_category[values.cat.codes]
+    place: NDArray[np.int64] = known.get_indexer(pd.Index(values))
+    return place
+
+
+def _relevant(collection: Collection, found: _Lists) -> NDArray[np.bool_]:
+    """Return which documents of the lists are relevant to their query."""
+    judged = collection.judgements[collection.judgements["relevance"] > 0]
+    asked = collection.queries.set_index("query_id")["topic"].reindex(found.queries)
+    topic, topics = pd.factorize(asked)
+    of = topics.get_indexer(pd.Index(judged["topic"]))
+    document = found.documents.get_indexer(pd.Index(judged["doc_id"]))
+    known = (of >= 0) & (document >= 0)
+    relevant = pd.Index((of * len(found.documents) + document)[known])
+    there: NDArray[np.bool_] = (
+        relevant.get_indexer(pd.Index(topic[found.query] * len(found.documents) + found.document)) >= 0
+    )
+    return there
+
+
+def _together(part: Collection) -> Iterator[Collection]:
+    """Yield the collection with some of its queries after others, that have some TOGETHER answers."""
+    judged = part.judgements.loc[part.judgements["relevance"] > 0, "topic"].value_counts()
+    count = part.queries["topic"].map(judged).fillna(0).astype(int)
+    for _, queries in part.queries.groupby(count.cumsum() // TOGETHER, sort=False):
+        yield replace(part, queries=queries)
 
 
 def _pools(collection: Collection, settings: Sequence[str]) -> pd.DataFrame:
@@ -114,16 +237,26 @@ def _pools(collection: Collection, settings: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pool", "documents"])
 
 
-def _documents(
-    ranks: pd.DataFrame, pools: pd.DataFrame, collection: Collection, ignore_identical_ids: bool
-) -> "pd.Series[int]":
-    """Return how many documents the pool of each row holds: one less where the ignored document would stand in it."""
-    size: pd.Series[int] = ranks["pool"].map(pools.set_index("pool")["documents"]).astype(int)
-    if not ignore_identical_ids:
-        return size
-    lang = ranks["query_id"].map(collection.documents.set_index("doc_id")["lang"])
-    holds = [
-        isinstance(spoken, str) and (pool == ALL or spoken in pool.split("+"))
-        for spoken, pool in zip(lang, ranks["pool"], strict=True)
-    ]
-    return size - np.array(holds, dtype=int)
+def _ranks(
+    rows: pd.DataFrame, rank: NDArray[np.int32], pools: pd.DataFrame, collection: Collection, ignore_identical_ids: bool
+) -> pd.DataFrame:
+    """Return `Ranking.ranks`; a pool has one document less where the ignored one would stand in it."""
+    documents = rows["pool"].map(pools.set_index("pool")["documents"]).astype("int64")
+    if ignore_identical_ids:
+        stands = [
+            f"{lang} {pool}"
+            for pool in pools["pool"]
+            for lang in (collection.document_languages if pool == ALL else pool.split("+"))
+        ]
+        spoken = rows["query_id"].map(collection.documents.set_index("doc_id")["lang"]).astype("str")
+        documents -= (spoken + " " + rows["pool"]).isin(stands)
+    names = ("query_id", "query_lang", "topic", "doc_id", "doc_lang")
+    return pd.DataFrame(
+        {name: rows[name].astype("category") for name in names}
+        | {
+            "relevance": rows["relevance"].astype(np.int32),
+            "pool": pd.Categorical(rows["pool"], pools["pool"]),
+            "documents": documents.astype("category"),
+            "rank": rank.astype(np.int32),
+        }
+    )

@@ -7,6 +7,7 @@ import platform
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
-from benchmark.encoders import ROLES, Encoder, Role, sent
+from benchmark.encoders import ROLES, Encoder, Role
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
@@ -96,7 +97,7 @@ def run(
     `prepare` makes what scores the texts; whatever it does to the vectors has to be in the model's `how`.
     """
     start = time.perf_counter()
-    card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
+    card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
     parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
@@ -109,9 +110,9 @@ def run(
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
     system = prepare(card, task.collection, encoder, progress)
-    texts, encoded = systems.texts_of(task.collection), system.encoded
+    encoded = system.encoded
     before = time.perf_counter()
-    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
+    with progress.count(f"{card.label}: ranking", len(task.collection.queries), "queries") as done:
         rankings = system.ranked(
             task.collection,
             [setting for setting in task.settings if setting in SETTINGS],
@@ -137,10 +138,11 @@ def run(
         "model": vars(model)
         | {
             "dimensions": system.width,
-            "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "first_query_as_sent": system.sent["query"],
+            "first_document_as_sent": system.sent["document"],
+            "truncated": {role: None if (cut := encoded[role].truncated) is None else round(cut, 6) for role in ROLES},
             "tokens": {role: encoded[role].tokens for role in ROLES},
+            "zeros": {role: encoded[role].zeros for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
         **tables,
@@ -213,6 +215,7 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
 
 def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) -> dict[str, Any]:
     count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
+    halved = sum((e.halved for e in encoded.values()), Counter[int]())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "texts_encoded": count,
@@ -221,6 +224,7 @@ def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) 
         "rank_seconds": round(ranked_in, 3),
         "total_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "halved": [{"texts": texts, "batches": halved[texts]} for texts in sorted(halved, reverse=True)],
     }
 
 

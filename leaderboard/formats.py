@@ -9,7 +9,8 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
@@ -58,6 +59,13 @@ def number(value: object, kind: str = "score") -> str:
     if not float(text):
         return ".000"  # nothing has no sign
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
+
+
+def computed(model: Mapping[str, Any]) -> str:
+    """Say in what and where a model of an evidence was computed, as far as it was told, and what else was chosen."""
+    where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
+    how = [f"{name} {value}" for name, value in model.get("how", {}).items()]
+    return ", ".join(filter(None, [where, *how]))
 
 
 def plain(text: str) -> str:

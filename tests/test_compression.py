@@ -47,7 +47,7 @@ def system(left: Floats, right: Floats) -> System:
         "query": Encoded(left, np.ones(len(left), np.int32), 0.0, 0, 0, 0.0),
         "document": Encoded(right, np.ones(len(right), np.int32), 0.0, 0, 0, 0.0),
     }
-    return System(systems.dense(left, right), encoded)
+    return System(systems.dense(left, right), encoded, {"query": "?", "document": "x"})
 
 
 def builder(
@@ -301,7 +301,7 @@ def test_what_works_on_a_result_works_on_a_variant(bench: Bench, results: Path, 
     assert bench("report", exact, lists, "--plots", "plots").code == 0
     compared = bench("compare", "results/random+top100/demo", lists)
     assert compared.code == 0, compared.err
-    assert "how was depth 100 and is index IVF4,Flat, depth 100" in compared.out
+    assert "what else was chosen was depth 100 and is index IVF4,Flat, depth 100" in compared.out
     assert bench("check", "results/random+int8/demo", "--baseline", exact).code in (0, 1)
     bench("check", lists, "--baseline", exact).failed("rank_distance is not there", "judge it by another")
     assert bench("leaderboard", "results").code == 0

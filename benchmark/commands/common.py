@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def show(result: "Result", shown: "Iterable[Table]") -> None:
     """Print tables of a result, and below them what it was measured on and what it cost."""
+    from benchmark.evidence import lists, share
     from leaderboard import formats
 
     terminal, says = console(), result.says
@@ -26,17 +27,23 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
         terminal.print(grid)
     task, model, cost = says["task"], says["model"], says["cost"]
     cut = model["truncated"]
-    lines = [
-        "",
-        f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
-        f"{model['dimensions']} dimensions, {model['dtype']} on {model['device']}",
-        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents; "
-        f"tied with another document: {says['ties']:.2%} of the answers",
-        f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
-        f"first document as sent: {model['first_document_as_sent'][:90]!r}",
-        f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, "
-        f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
-    ]
+    texts = f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
+    tied = f"tied with another document: {says['ties']:.2%} of the answers"
+    ranked = f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}"
+    if given := lists(says):
+        lines = ["", texts + tied, f"lists: {given}", ranked]
+    else:
+        lines = [
+            "",
+            texts + ", ".join(filter(None, [f"{model['dimensions']} dimensions", formats.computed(model)])),
+            f"truncated: {share(cut['query'])} of the queries, {share(cut['document'])} of the documents; {tied}",
+            f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
+            f"first document as sent: {model['first_document_as_sent'][:90]!r}",
+            f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, {ranked}",
+        ]
+    zeros = model.get("zeros", {})
+    if any(zeros.values()):
+        lines.insert(3, f"nothing but zeros: {zeros['query']:,} queries, {zeros['document']:,} documents")
     terminal.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -59,6 +66,7 @@ def summary(result: "Result", setting: str | None = None, cut: "Slices | None" =
         "intervals": says.get("intervals"),
         **_tables(says, setting),
         "ties": says["ties"],
+        **({"lists": says["lists"]} if "lists" in says else {}),
         "cost": says["cost"],
         "evidence": str(result.folder),
     }

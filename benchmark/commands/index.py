@@ -53,14 +53,14 @@ def index(
     """Search a model's vectors through indexes, quantised or cut short, and tell what that costs each language."""
     if form not in FORMATS:
         raise UserError(f"«{form}» is not a format; take {', '.join(FORMATS)}.")
-    from benchmark import compression, losses
+    from benchmark import compression, encoders, losses
     from benchmark.indexes import QUANTISERS, parse
     from benchmark.progress import Progress
 
     if wrong := [one for one in quantize or [] if one not in QUANTISERS]:
         raise UserError(f"«{wrong[0]}» is no quantiser; take {' or '.join(QUANTISERS)}.")
-    asked = [*(f"dim{one}" for one in dim or []), *(quantize or []), *(index or [])]
-    variants = list(dict.fromkeys(parse(text) for text in asked))
+    texts = [*(f"dim{one}" for one in dim or []), *(quantize or []), *(index or [])]
+    variants = list(dict.fromkeys(parse(text) for text in texts))
     progress = Progress(errors())
     cards = task.cards(model.model)
     encoder = model.load(offline=task.offline)
@@ -72,9 +72,11 @@ def index(
     ]
     if not variants and not others:
         raise UserError("There is nothing to search through; name an --index, a --dim, a --quantize or other --dtypes.")
-    for one in task.prepare(cards, progress):
+    ready = task.prepare(cards, progress)
+    instructed = [[encoders.instructed(each, one.card) for each in (encoder, *others)] for one in ready]
+    for one, (asked, *changed) in zip(ready, instructed, strict=True):
         exact, found = compression.measure(
-            one, encoder, variants, results, progress, command_line(), dtypes=others, depth=depth
+            one, asked, variants, results, progress, command_line(), dtypes=changed, depth=depth
         )
         cells = losses.of(found)
         _show(form, exact, found, cells)
