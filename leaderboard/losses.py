@@ -4,7 +4,7 @@ A row or column is a variant: an index, a quantiser, a dtype. A difference is ca
 below 5 %, and bold then.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -173,32 +173,30 @@ def by_language(cells: pd.DataFrame, setting: str, side: str) -> Table:
     return Table(f"{setting} {side}", heading, table, kinds, marks)
 
 
-def _named(tags: Iterable[str]) -> list[str]:
-    return [f"{languages.name(tag)} ({tag})" for tag in tags]
-
-
 def recall(found: Sequence[Compressed]) -> Iterator[Table]:
-    """Yield the recall of the exact top 10 by language of the question, in the largest pools that are searched."""
+    """Yield the recall of the exact top 10 and 100 by language of the question, in the largest pools searched."""
     rows = [
-        {"variant": one.name, "setting": row["setting"], "language": row["language"], "recall": row["recall"]["10"]}
+        {"variant": one.name, "setting": row["setting"], "language": row["language"], "k": k, "recall": value}
         for one in found
         for row in one.result.says.get("index", {}).get("recall", [])
-        if row["side"] == "queries" and "10" in row["recall"]
+        for k, value in row["recall"].items()
+        if row["side"] == "queries"
     ]
-    table = pd.DataFrame(rows, columns=["variant", "setting", "language", "recall"])
+    table = pd.DataFrame(rows, columns=["variant", "setting", "language", "k", "recall"])
     setting = next((name for name in ("multi", "cross", "mono") if (table["setting"] == name).any()), None)
-    part = table[table["setting"] == setting]
-    if part["language"].nunique() < 2:
+    table = table[table["setting"] == setting]
+    if table["language"].nunique() < 2:
         return
-    wide = part.pivot(index="language", columns="variant", values="recall")[part["variant"].unique()]  # noqa: PD010
-    wide = wide.loc[wide.mean(axis=1).sort_values(kind="stable").index]
-    heading = f"Recall of the exact top 10 in {setting}, by language of the question"
-    if len(wide) > MOST:
-        heading += f": the {EXTREMES} of {len(wide)} with the lowest"
-        wide = wide.head(EXTREMES)
-    shown = wide.reset_index()
-    shown["language"] = _named(shown["language"])
-    yield Table("recall", heading, shown, dict.fromkeys(wide.columns, "score"))
+    for k, part in table.groupby("k", sort=False):
+        wide = part.pivot(index="language", columns="variant", values="recall")[part["variant"].unique()]  # noqa: PD010
+        wide = wide.loc[wide.mean(axis=1).sort_values(kind="stable").index]
+        heading = f"Recall of the exact top {k} in {setting}, by language of the question"
+        if len(wide) > MOST:
+            heading += f": the {EXTREMES} of {len(wide)} with the lowest"
+            wide = wide.head(EXTREMES)
+        shown = wide.reset_index()
+        shown["language"] = [f"{languages.name(tag)} ({tag})" for tag in shown["language"]]
+        yield Table(f"recall@{k}", heading, shown, dict.fromkeys(wide.columns, "score"))
 
 
 def every_cell(exact: Result, cells: pd.DataFrame) -> Table:

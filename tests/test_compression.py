@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import benchmark
-from benchmark import compression, costs, indexes, measures, ranking, searched, systems
+from benchmark import compression, costs, indexes, measures, ranking, scoring, searched, systems
 from benchmark.compression import EXACT, _Builder
 from benchmark.encoders import Encoder, Role
 from benchmark.indexes import parse
@@ -92,6 +93,40 @@ def test_flat_is_exact_search_to_the_last_rank(
     found = ranked(builder(collection, left, right).whole(EXACT), collection, ignore=ignore)
     pd.testing.assert_frame_equal(rows(exact), rows(found))
     pd.testing.assert_frame_equal(tops(exact), tops(found))
+
+
+def decoded(text: str, left: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """What the two sides are after a compression, by numpy and faiss alone."""
+    if text.startswith("dim"):
+        left, right = left[:, : int(text[3])], right[:, : int(text[3])]
+    if text.endswith("binary"):
+        signs: tuple[Floats, Floats] = tuple(np.where(side > 0, 1, -1).astype(np.float32) for side in (left, right))  # type: ignore[assignment]
+        return signs
+    if text.startswith("dim"):
+        return left, right
+    made = faiss.index_factory(right.shape[1], text, faiss.METRIC_INNER_PRODUCT)
+    made.train(right)
+    made.add(right)
+    return left, made.sa_decode(made.sa_encode(right))
+
+
+@relaxed
+@given(problems(), st.sampled_from(["SQ8", "SQ4", "SQfp16", "PQ1x1", "dim1", "binary", "dim1+binary"]))
+def test_whole_indexes_rank_by_the_vectors_that_they_keep(
+    problem: tuple[Collection, Floats, Floats], text: str
+) -> None:
+    collection, left, right = problem
+    if "PQ" in text and len(right) < 2:
+        return
+    kept = scoring.dot_product(*decoded(text, left, right))
+    scores = oracle.exact_scores(kept.queries, kept.documents)
+    expected = oracle.ranks(collection, scores, set(SETTINGS)).sort_values(KEY)
+    made = builder(collection, left, right).whole(parse(text))
+    found = rows(ranked(made, collection))
+    assert found["rank"].astype(int).tolist() == expected["rank"].tolist()
+    index = made.about["index"]
+    assert index["documents"] == len(right)
+    assert {name for row in index["recall"] for name in row["recall"]} == {"10", "100"}
 
 
 @relaxed
@@ -320,7 +355,7 @@ def test_the_tables_say_who_pays(bench: Bench, results: Path) -> None:
     assert [one["name"] for one in told["variants"]] == ["dim2", "int8", "top100", "IVF8,Flat"]
     assert told["variants"][3]["against"].endswith("random+top100/demo")
     assert told["variants"][0]["against"] == told["evidence"]
-    cells = pd.read_csv(__import__("io").StringIO(bench(*words, "--format", "csv").out))
+    cells = pd.read_csv(StringIO(bench(*words, "--format", "csv").out))
     assert len(cells) == sum(len(one["cells"]) for one in told["variants"])
     page = bench(*words, "--format", "md").out
     assert "| index | mono AP |" in page
@@ -329,6 +364,50 @@ def test_the_tables_say_who_pays(bench: Bench, results: Path) -> None:
     assert sorted(path.name for path in Path("plots").iterdir()) == [
         f"demo-random-loss-{setting}.{kind}" for setting in ("cross", "mono", "multi") for kind in ("png", "svg")
     ]
+    drawn = bench(*words, "--plots", "again")
+    for path in Path("plots").iterdir():
+        assert path.read_bytes() == (Path("again") / path.name).read_bytes()
+    assert {"dim2", "int8", "top100", "IVF8,Flat", "Thai · th"} <= texts(Path("plots/demo-random-loss-cross.svg"))
+
+
+def test_losses_are_means_of_directions_and_strong_alignment(bench: Bench, results: Path) -> None:
+    told = json.loads(bench(*INDEX, "--index", "ivf8,flat", "--dim", "4", "--format", "json").out)
+    cells = pd.concat([pd.DataFrame(one["cells"]).assign(variant=one["name"]) for one in told["variants"]])
+    folders = {"exact": "random", "dim4": "random+dim4", "top100": "random+top100", "IVF8,Flat": "random+IVF8-Flat"}
+    values = {}
+    for name, folder in folders.items():
+        ranks = pd.read_parquet(results / folder / "demo" / "ranks.parquet").astype({"pool": "str"})
+        table = ranks[["query_lang", "doc_lang", "pool"]].astype("str").assign(rank=ranks["rank"])
+        for lang in ("en", "sw", "th"):
+            for side in ("query_lang", "doc_lang"):
+                cross = table[
+                    (table["pool"] != ALL) & (table["query_lang"] != table["doc_lang"]) & (table[side] == lang)
+                ]
+                assert len(cross) == 2 * 48  # one answer in each language, so AP is the mean reciprocal rank
+                hit = np.where(cross["rank"] == NOT_FOUND, 0, 1 / cross["rank"])
+                values[name, "cross", side, lang] = hit.mean()
+    spoken = cells[(cells["kind"] == "language") & (cells["setting"] == "cross")]
+    assert len(spoken) == 3 * 2 * 3
+    side_of = {"queries": "query_lang", "documents": "doc_lang"}
+    against = {"dim4": "exact", "top100": "exact", "IVF8,Flat": "top100"}
+    for row in spoken.itertuples():
+        key = ("cross", side_of[str(row.side)], row.language)
+        assert row.before == pytest.approx(values[against[str(row.variant)], *key], abs=1e-9)
+        assert row.after == pytest.approx(values[str(row.variant), *key], abs=1e-9)
+        assert row.difference == pytest.approx(row.after - row.before, abs=1e-9)
+    families = cells.dropna(subset="p").groupby(["kind", "name"])
+    for _, part in families:  # Holm: the smallest times how many there are, and so on down
+        order = part.sort_values("p", kind="stable")
+        steps = np.maximum.accumulate(order["p"].to_numpy() * np.arange(len(order), 0, -1)).clip(max=1)
+        np.testing.assert_allclose(order["p_adjusted"], steps, rtol=1e-9)
+
+
+def test_another_depth_times_everything_again(bench: Bench, results: Path) -> None:
+    assert bench(*INDEX, "--index", "sq8").code == 0
+    ran = bench(*INDEX, "--index", "sq8", "--index", "hnsw8", "--depth", "150")
+    assert ran.code == 0, ran.err
+    for name in ("random", "random+SQ8", "random+HNSW8"):
+        assert says(results / name / "demo")["index"]["depth"] == 150
 
 
 def test_dtypes_stand_in_the_same_table(bench: Bench, results: Path, made: Path) -> None:
