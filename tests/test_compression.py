@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 
 import benchmark
 from benchmark import compression, costs, indexes, measures, ranking, scoring, searched, systems
@@ -24,6 +25,7 @@ from benchmark.ranking import ALL, NOT_FOUND, Ranking
 from benchmark.run import Task
 from benchmark.systems import System
 from benchmark.vectors import Encoded
+from leaderboard import drawing, lossplots
 from tasks import card
 from tasks.collection import Collection, build
 from tests import oracle
@@ -367,7 +369,33 @@ def test_the_tables_say_who_pays(bench: Bench, results: Path) -> None:
     drawn = bench(*words, "--plots", "again")
     for path in Path("plots").iterdir():
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
-    assert {"dim2", "int8", "top100", "IVF8,Flat", "Thai · th"} <= texts(Path("plots/demo-random-loss-cross.svg"))
+
+
+def test_a_bar_is_a_loss_and_those_that_lose_most_stand_first() -> None:
+    lost = {"sw": -0.3, "en": 0.01, "th": -0.1}
+    cells = pd.DataFrame(
+        [
+            {"variant": variant, "kind": "language", "setting": "cross", "side": side, "language": lang, "name": "AP",
+             "difference": share * loss, "p_adjusted": 0.001 if lang == "sw" else 0.5}
+            for variant, share in (("dim8", 1.0), ("IVF4,Flat", 0.5))
+            for side in ("queries", "documents")
+            for lang, loss in lost.items()
+        ]
+    )  # fmt: skip
+    with drawing.style():
+        ((setting, figure),) = lossplots.draw(cells, "model on task")
+    assert setting == "cross"
+    titled = {panel.get_title(loc="left") or panel.get_title(): panel for panel in figure.axes}
+    assert [*titled] == ["dim8", "IVF4,Flat"]
+    for panel, share in zip(titled.values(), (1.0, 0.5), strict=True):
+        bars = [bar for bar in panel.patches if isinstance(bar, Rectangle)]
+        found = {(round(bar.get_y() + bar.get_height() / 2), round(bar.get_width(), 6)) for bar in bars}
+        assert found == {(row, round(share * lost[lang], 6)) for row, lang in enumerate(("sw", "th", "en"))}
+        assert len(bars) == 6
+        hollow = {round(bar.get_width(), 6) for bar in bars if bar.get_facecolor() == (1.0, 1.0, 1.0, 1.0)}
+        assert hollow == {round(share * lost[lang], 6) for lang in ("th", "en")}
+    labels = [label.get_text() for label in titled["dim8"].get_yticklabels()]
+    assert [label.split(" · ")[-1] for label in labels] == ["sw", "th", "en"]
 
 
 def test_losses_are_means_of_directions_and_strong_alignment(bench: Bench, results: Path) -> None:
