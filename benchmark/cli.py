@@ -9,7 +9,7 @@ from io import TextIOWrapper
 
 import typer
 
-from benchmark.commands import cache, check, compare, index, noise, report, run, score, tasks
+from benchmark.commands import cache, check, compare, export, index, noise, report, run, score, tasks
 from tasks.errors import UserError
 
 USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
@@ -29,15 +29,9 @@ app.command()(run.run)
 app.add_typer(tasks.tasks_app, name="tasks")
 app.add_typer(cache.cache_app, name="cache")
 for command in (
-    tasks.fetch,
-    score.score,
-    report.report,
-    compare.compare,
-    check.check,
-    noise.noise,
-    index.index,
+    tasks.fetch, score.score, export.export, report.report, compare.compare, check.check, noise.noise, index.index,
     report.leaderboard,
-):
+):  # fmt: skip
     app.command()(command)
 
 

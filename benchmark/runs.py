@@ -9,6 +9,7 @@ A *direction* has a file of its own, whose name says which: `en--de.trec` (asked
 every file system, and no tag has two hyphens in a row).
 """
 
+import codecs
 import gzip
 import re
 import zlib
@@ -102,8 +103,8 @@ def read(path: Path) -> pd.DataFrame:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """Yield a file in blocks of whole lines."""
-    rest = b""
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        rest = stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
         while read := stream.read(BLOCK):
             block = rest + read
             end = block.rfind(b"\n") + 1
