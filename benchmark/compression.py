@@ -9,6 +9,7 @@ with exact search whose lists are as long: a result of its own, called `top100` 
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -18,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmark import costs, evidence, indexes, searched, systems
+from benchmark import batch, costs, evidence, indexes, searched, systems
 from benchmark import run as runner
 from benchmark.encoders import ROLES, Encoder, Role
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.evidence import Json, Result
 from benchmark.exposure import DEPTHS
 from benchmark.indexes import Index, Places, Variant
@@ -66,7 +68,7 @@ def measure(
 ) -> tuple[Result, list[Compressed]]:
     """Return the exact result of a model on a task, then one for each variant; all are written beside each other.
 
-    Nothing is encoded twice, and nothing is built whose result is there.
+    All is checked before anything is encoded. Nothing is encoded twice, and nothing is built whose result is there.
 
     Args:
         task: what is asked.
@@ -84,14 +86,14 @@ def measure(
     for model in (encoder, *dtypes):
         if model.kind != "vector":
             raise UserError(f"{model.model.name} does not make one vector of a text, and indexes are of vectors.")
-    exact = runner.run(task, encoder, results, progress, command)
-    width, cosine = int(exact.says["model"]["dimensions"]), encoder.model.similarity == "cosine"
+    width, cosine = _width(task, encoder, results) if variants else 0, encoder.model.similarity == "cosine"
     whole = {one: indexes.whole(indexes.create(one, width, cosine), one) for one in variants}
     searching = replace(task, settings=tuple(setting for setting in task.settings if setting != MINING))
     for one, scored in whole.items():
         if not scored:
             _check_lists(searching, depth)
         _check_size(searching, one, whole=scored)
+    exact = runner.run(task, encoder, results, progress, command)
 
     @cache
     def usual() -> System:
@@ -122,6 +124,15 @@ def measure(
             named = _as(encoder, str(one), index=str(one), depth=depth)
             found.append(Compressed(str(one), run(named, partial(build.lists, one)), short))
     return exact, found
+
+
+def _width(task: Task, encoder: Encoder, results: Path) -> int:
+    """Return how many numbers a vector has: by the result that is there, or by one query, encoded and not kept."""
+    folder, key = results / evidence.slug(encoder.model.name), evidence.key_of(runner.key_parts(task, encoder))
+    if same := evidence.stored(folder, task.card.label, key):
+        return int(same.says["model"]["dimensions"])
+    first = task.collection.queries["query_id" if isinstance(encoder, Precomputed) else "text"].iloc[0]
+    return batch.matrices(encoder, [first], "query", Counter())[1].shape[1]
 
 
 def _check_lists(task: Task, depth: int) -> None:

@@ -29,7 +29,8 @@ from benchmark.vectors import normalise
 from tasks.errors import UserError, nearest
 
 QUANTISERS = ("int8", "binary")
-PARAMETERS = ("nprobe", "efSearch", "efConstruction", "k_factor_rf", "ht", "max_codes", "quantizer_efSearch")
+FACTOR = "k_factor_rf"
+PARAMETERS = ("nprobe", "efSearch", "efConstruction", FACTOR, "ht", "max_codes", "quantizer_efSearch")
 WORDS = {  # of the index factory, however they are typed
     word.lower(): word
     for word in (
@@ -100,8 +101,9 @@ def _parameter(text: str, stage: str) -> tuple[str, float]:
     if name not in PARAMETERS:
         hint = nearest(name, list(PARAMETERS)) or f"; there are {', '.join(PARAMETERS)}."
         raise UserError(f"«{text}»: {name} is no search parameter{hint}")
-    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value) or not float(value):
-        raise UserError(f"«{text}»: {name} takes a number above 0, not «{value}».")
+    form, what = (r"\d{1,9}(\.\d{1,9})?", "number") if name == FACTOR else (r"\d{1,9}", "whole number")
+    if not re.fullmatch(form, value) or not float(value):
+        raise UserError(f"«{text}»: {name} takes a {what} above 0, not «{value}».")
     return name, float(value)
 
 
@@ -215,13 +217,16 @@ class Index:
         """Return scores (higher is nearer) and places of the first k documents [n, k] of queries [n, width].
 
         A place is -1 where the index finds no more. Threads are the caller's (`threadpool_limits`): they cost more to
-        set than a query.
+        set than a query. Raises UserError where faiss builds such an index and cannot search it.
         """
         queries = shortened(queries, self.variant, self.cosine)
         if self.variant.quantiser == "binary":
             distances, places = self.made.search(_bits(queries), k)
             return -distances.astype(np.float32), places
-        scores, places = self.made.search(queries, k)
+        try:
+            scores, places = self.made.search(queries, k)
+        except FAILING as error:
+            raise UserError(f"faiss cannot search {self.variant}: {_why(error)}.") from error
         return (scores if self.made.metric_type == library().METRIC_INNER_PRODUCT else -scores), places
 
     def decoded(self, queries: Floats) -> DotProduct:

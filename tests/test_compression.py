@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from matplotlib.patches import Rectangle
 
@@ -118,8 +118,7 @@ def test_whole_indexes_rank_by_the_vectors_that_they_keep(
     problem: tuple[Collection, Floats, Floats], text: str
 ) -> None:
     collection, left, right = problem
-    if "PQ" in text and len(right) < 2:
-        return
+    assume("PQ" not in text or (len(right) > 1 and right.shape[1] != 2))  # faiss cannot search PQ1x1 of two numbers
     kept = scoring.dot_product(*decoded(text, left, right))
     scores = oracle.exact_scores(kept.queries, kept.documents)
     expected = oracle.ranks(collection, scores, set(SETTINGS)).sort_values(KEY)
@@ -483,6 +482,13 @@ def test_dtypes_stand_in_the_same_table(bench: Bench, results: Path, made: Path)
 )
 def test_what_a_person_gets_wrong(words: tuple[str, ...], parts: tuple[str, ...], bench: Bench, results: Path) -> None:
     bench(*INDEX, *words).failed(*parts)
+
+
+def test_what_does_not_fit_is_said_before_anything_is_encoded(bench: Bench, results: Path, cache: Path) -> None:
+    for words, part in ((("--dim", "65"), "64 is the largest"), (("--index", "ivf500,flat"), "trains 500 clusters")):
+        bench(*INDEX, *words).failed(part)
+        assert not list(cache.rglob("*.npy"))
+        assert not results.exists()
 
 
 def test_a_model_without_vectors_has_no_index(results: Path, cache: Path, progress: Progress) -> None:

@@ -82,10 +82,12 @@ def test_a_variant_is_named_as_faiss_writes_it(text: str, name: str) -> None:
         ("nprobe=3", ("told to an index",)),
         ("hnsw32+efsearch=3", ("efsearch is no search parameter", "efSearch")),
         ("hnsw32+verbose=1", ("verbose is no search parameter",)),
-        ("hnsw32+efSearch=many", ("takes a number above 0, not «many»",)),
-        ("hnsw32+efSearch=0", ("takes a number above 0",)),
-        ("hnsw32+efSearch=-1", ("takes a number above 0",)),
-        ("hnsw32+efSearch=", ("takes a number above 0",)),
+        ("hnsw32+efSearch=many", ("takes a whole number above 0, not «many»",)),
+        ("hnsw32+efSearch=0", ("takes a whole number above 0",)),
+        ("hnsw32+efSearch=-1", ("takes a whole number above 0",)),
+        ("hnsw32+efSearch=", ("takes a whole number above 0",)),
+        ("ivf4,flat+nprobe=0.5", ("takes a whole number above 0",)),
+        ("pq8,rflat+k_factor_rf=0.0", ("takes a number above 0",)),
         ("IVF0,Flat", ("nothing with 0",)),
         ("HNSW1", ("nothing with HNSW1",)),
         ("hnsw0", ("nothing with 0",)),
@@ -135,6 +137,12 @@ def test_an_index_that_cannot_be_built_is_said() -> None:
     for text, why in (("IVF64,Flat", "Number of training points"), ("NSG8", "smaller than 100"), ("PCA16,Flat", "PCA")):
         with pytest.raises(UserError, match=f"faiss cannot build {text} of 9 documents: .*{why}"):
             ready(text, vectors(9))
+
+
+def test_an_index_that_can_be_built_and_not_searched_is_said() -> None:
+    index = ready("PQ8x1", vectors(9))  # two numbers to a code of fewer than eight values
+    with pytest.raises(UserError, match="faiss cannot search PQ8x1: .*ksub"):
+        index.search(vectors(2), 3)
 
 
 def test_the_clusters_that_are_trained_are_known() -> None:
