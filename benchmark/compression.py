@@ -132,7 +132,7 @@ def _width(task: Task, encoder: Encoder, results: Path) -> int:
     if same := evidence.stored(folder, task.card.label, key):
         return int(same.says["model"]["dimensions"])
     first = task.collection.queries["query_id" if isinstance(encoder, Precomputed) else "text"].iloc[0]
-    return batch.matrices(encoder, [first], "query", Counter())[1].shape[1]
+    return int(batch.matrices(encoder, [first], "query", Counter())[1].shape[1])
 
 
 def _check_lists(task: Task, depth: int) -> None:

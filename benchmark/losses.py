@@ -12,10 +12,10 @@ from benchmark import cells, paired, statistics
 from benchmark.compression import Compressed
 from benchmark.evidence import Result
 
-AVERAGE, LANGUAGE, BIAS = "average", "language", "bias"
+AVERAGE, LANGUAGE, DIRECTION, BIAS = "average", "language", "direction", "bias"
 COLUMNS = [
-    "variant", "kind", "setting", "side", "language", "name", "better", "n", "before", "after", "difference", "low",
-    "high", "p", "p_adjusted",
+    "variant", "kind", "setting", "side", "language", "pool", "name", "better", "n", "before", "after", "difference",
+    "low", "high", "p", "p_adjusted",
 ]  # fmt: skip
 
 
@@ -28,13 +28,15 @@ def of(found: Sequence[Compressed], measure: str | None = None) -> pd.DataFrame:
 
     Returns:
         * `variant`: its name.
-        * `kind`: `average` (macro), `language`, or `bias` (macro averages of bias values).
-        * `setting`; `side`: `queries`, `documents`, or "" for averages and bias; `language`, or "".
+        * `kind`: `average` (macro), `language`, `direction` (between two languages), or `bias` (macro averages of bias
+          values).
+        * `setting`; `side` of a language: `queries`, `documents`, or ""; `language`, or ""; `pool` that a direction
+          searches, or "".
         * `name` of the value, and which is `better` (`higher`, `lower`, `even`).
         * `n` topics; `before` and `after` the compression; `difference`, and the ends of its 95 % interval (`low`,
           `high`; there is none for the side of the documents).
         * `p` of the paired sign-flip test, and `p_adjusted` by Holm's method: over all variants, settings, sides and
-          languages together, over all averages, over all variants for each bias value.
+          languages together, over all averages, over all directions, over all variants for each bias value.
     """
     parts = []
     for against, those in _together(found):
@@ -60,10 +62,16 @@ def _together(found: Sequence[Compressed]) -> list[tuple[Result, list[Compressed
 def _of(pair: paired.Paired) -> pd.DataFrame:
     """Return the rows of one comparison."""
     table = pair.cells.rename(columns={"query_lang": "language"})
-    spoken = table[table["kind"] == LANGUAGE].assign(side="queries")
+    spoken = table[table["kind"] == LANGUAGE].assign(side="queries", pool="")
+    between = table[(table["kind"] == DIRECTION) & ~table["setting"].isin(["mono", "multi"])]  # those are languages
     macro = table[table["kind"].isin([AVERAGE, BIAS]) & table["language"].eq("macro") & table["n"].gt(0)]
     searched = cells.of_pair(pair).table
     searched = searched[(searched["kind"] == cells.LANGUAGES) & (searched["side"] == "documents")]
     searched = searched.drop(columns="query_lang").rename(columns={"pool": "language"})
-    parts = [macro.assign(side="", language=""), spoken, searched.assign(kind=LANGUAGE, better="higher")]
-    return pd.concat(parts, ignore_index=True).drop(columns="pool")
+    parts = [
+        macro.assign(side="", language="", pool=""),
+        spoken,
+        searched.assign(kind=LANGUAGE, better="higher", pool=""),
+        between.assign(side=""),
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -12,7 +12,7 @@ from benchmark import evidence
 from benchmark.compression import Compressed
 from benchmark.evidence import Json, Result
 from benchmark.exposure import DEPTHS
-from benchmark.losses import AVERAGE, BIAS, LANGUAGE
+from benchmark.losses import AVERAGE, BIAS, DIRECTION, LANGUAGE
 from leaderboard import differences
 from leaderboard.differences import LEVEL
 from leaderboard.formats import number
@@ -32,7 +32,7 @@ COST = {  # field of the evidence: heading, and how its numbers are written
 
 
 def of(exact: Result, found: Sequence[Compressed], cells: pd.DataFrame) -> Iterator[Table]:
-    """Yield the tables: averages, bias, costs, then what each language loses, and its recall.
+    """Yield the tables: averages, bias, costs, then what each language loses, directions, and recall by language.
 
     Args:
         exact: the result of exact search.
@@ -47,6 +47,8 @@ def of(exact: Result, found: Sequence[Compressed], cells: pd.DataFrame) -> Itera
     for (setting, side), part in spoken.groupby(["setting", "side"], sort=False):
         if len(part["language"].unique()) > 1:
             yield by_language(part, str(setting), str(side))
+    if (cells["kind"] == DIRECTION).any():
+        yield directions(cells)
     yield from recall(found)
 
 
@@ -74,7 +76,7 @@ def averages(exact: Result, cells: pd.DataFrame) -> Table:
         for one in part.to_dict("records"):
             setting = one["setting"]
             row |= {f"{setting}\n{name}": one["after"], f"{setting}\ndifference": one["difference"]}
-            row[f"{setting}\n95 %"] = _interval(one["low"], one["high"])
+            row[f"{setting}\n95 %"] = _interval(one["difference"], one["low"], one["high"])
             if one["p_adjusted"] < LEVEL:
                 marks[place, 3 * had.index(setting) + 2] = "main"
         rows.append(row)
@@ -84,8 +86,9 @@ def averages(exact: Result, cells: pd.DataFrame) -> Table:
     return Table("averages", f"{title(exact)}, searched through", table, kinds, marks, _breaks(table["index"]))
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"{number(low, 'signed')} to {number(high, 'signed')}"
+def _interval(difference: float, low: float, high: float) -> str:
+    """Return the ends of an interval as text; "" where nothing moved at all, or there are too few topics."""
+    return "" if not difference or pd.isna(low) else f"{number(low, 'signed')} to {number(high, 'signed')}"
 
 
 def _breaks(names: "pd.Series[str]") -> tuple[int, ...]:
@@ -171,6 +174,32 @@ def by_language(cells: pd.DataFrame, setting: str, side: str) -> Table:
             marks[row, column] = ("own worst" if most else "own") if real.loc[tag, variant] else "mean"
     kinds = {EXACT: "score"} | dict.fromkeys(wide.columns, "signed")
     return Table(f"{setting} {side}", heading, table, kinds, marks)
+
+
+def directions(cells: pd.DataFrame) -> Table:
+    """Return how many directions between two languages lose and gain through each variant, and which loses most."""
+    cells = cells[cells["kind"] == DIRECTION]
+    rows: list[Json] = []
+    marks = {}
+    for place, (variant, part) in enumerate(cells.groupby("variant", sort=False)):
+        real = part["p_adjusted"] < LEVEL
+        worst = part.nsmallest(1, "difference").to_dict("records")[0]
+        rows.append(
+            {
+                "index": variant,
+                "directions": len(part),
+                "lose": int((real & (part["difference"] < 0)).sum()),
+                "gain": int((real & (part["difference"] > 0)).sum()),
+                "most of all": f"{worst['language']}→{worst['pool']}",
+                **{name: worst[name] for name in ("before", "after", "difference")},
+            }
+        )
+        if worst["p_adjusted"] < LEVEL:
+            marks[place, 7] = "main"
+    kinds = dict.fromkeys(("directions", "lose", "gain"), "count") | {"before": "score", "after": "score"}
+    table = pd.DataFrame(rows)
+    heading = f"{cells['name'].iloc[0]} by direction: how many are seen to lose or gain, and which loses most"
+    return Table("directions", heading, table, kinds | {"difference": "signed"}, marks, _breaks(table["index"]))
 
 
 def recall(found: Sequence[Compressed]) -> Iterator[Table]:

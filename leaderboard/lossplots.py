@@ -66,7 +66,7 @@ def _figure(cells: pd.DataFrame, setting: str, title: str) -> Figure:
     keys = [Patch(label=label, **_full(colour)) for label, colour in sides.values()]
     return sheet.finish(
         f"{title} · what each language loses in {setting}",
-        "To the left: lost against exact search. Those that lose most, on the mean, stand first.",
+        "To the left: lost against exact search, of lists as long. Those that lose most, on the mean, stand first.",
         [*keys, Patch(label="not told apart from nothing", **_hollow(GREY))],
     )
 

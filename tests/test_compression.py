@@ -25,7 +25,7 @@ from benchmark.ranking import ALL, NOT_FOUND, Ranking
 from benchmark.run import Task
 from benchmark.systems import System
 from benchmark.vectors import Encoded
-from leaderboard import drawing, lossplots
+from leaderboard import drawing, losses, lossplots
 from tasks import card
 from tasks.collection import Collection, build
 from tests import oracle
@@ -349,7 +349,7 @@ def test_the_tables_say_who_pays(bench: Bench, results: Path) -> None:
     ran = bench(*words)
     for part in ("random on Demo", "exact", "dim2", "int8", "top100", "IVF8,Flat", "recall@10", "times", "Swahili (sw)",
                  "AP lost in mono", "AP lost in cross, by language of the documents", "by language of the question",
-                 "int8: no language is seen to lose.", "Holm", "top100 is exact search"):  # fmt: skip
+                 "int8: no language is seen to lose.", "AP by direction", "top100 is exact search"):  # fmt: skip
         assert part in ran.out, part
     assert ran.out.index("dim2") < ran.out.index("top100") < ran.out.index("IVF8,Flat")
     told = json.loads(bench(*words, "--format", "json").out)
@@ -397,6 +397,24 @@ def test_a_bar_is_a_loss_and_those_that_lose_most_stand_first() -> None:
     assert [label.split(" · ")[-1] for label in labels] == ["sw", "th", "en"]
 
 
+def test_directions_that_lose_are_counted_and_the_worst_is_named() -> None:
+    told = [("en", "th", -0.2, 0.01), ("th", "en", -0.4, 0.2), ("sw", "en", 0.3, 0.001), ("en", "sw", -0.1, 0.04)]
+    cells = pd.DataFrame(
+        [
+            {"variant": variant, "kind": "direction", "setting": "cross", "language": lang, "pool": pool, "name": "AP",
+             "before": 0.5, "after": 0.5 + moved, "difference": moved, "p_adjusted": p}
+            for variant, kept in (("SQ8", told), ("top50", told[:1]))
+            for lang, pool, moved, p in kept
+        ]
+    )  # fmt: skip
+    table = losses.directions(cells)
+    assert table.cells.to_numpy().tolist() == [
+        ["SQ8", 4, 2, 1, "th→en", 0.5, pytest.approx(0.1), -0.4],
+        ["top50", 1, 1, 0, "en→th", 0.5, pytest.approx(0.3), -0.2],
+    ]
+    assert (table.marks, table.breaks) == ({(1, 7): "main"}, (1,))
+
+
 def test_losses_are_means_of_directions_and_strong_alignment(bench: Bench, results: Path) -> None:
     told = json.loads(bench(*INDEX, "--index", "ivf8,flat", "--dim", "4", "--format", "json").out)
     cells = pd.concat([pd.DataFrame(one["cells"]).assign(variant=one["name"]) for one in told["variants"]])
@@ -417,11 +435,16 @@ def test_losses_are_means_of_directions_and_strong_alignment(bench: Bench, resul
     assert len(spoken) == 3 * 2 * 3
     side_of = {"queries": "query_lang", "documents": "doc_lang"}
     against = {"dim4": "exact", "top100": "exact", "IVF8,Flat": "top100"}
-    for row in spoken.itertuples():
-        key = ("cross", side_of[str(row.side)], row.language)
-        assert row.before == pytest.approx(values[against[str(row.variant)], *key], abs=1e-9)
-        assert row.after == pytest.approx(values[str(row.variant), *key], abs=1e-9)
-        assert row.difference == pytest.approx(row.after - row.before, abs=1e-9)
+    for row in spoken.to_dict("records"):
+        key = ("cross", side_of[row["side"]], row["language"])
+        assert row["before"] == pytest.approx(values[against[row["variant"]], *key], abs=1e-9)
+        assert row["after"] == pytest.approx(values[row["variant"], *key], abs=1e-9)
+        assert row["difference"] == pytest.approx(row["after"] - row["before"], abs=1e-9)
+    between = cells[cells["kind"] == "direction"]
+    assert len(between) == 3 * 6
+    folded = between.groupby(["variant", "language"])["after"].mean()
+    for row in spoken[spoken["side"] == "queries"].to_dict("records"):
+        assert folded[row["variant"], row["language"]] == pytest.approx(row["after"], abs=1e-9)
     families = cells.dropna(subset="p").groupby(["kind", "name"])
     for _, part in families:  # Holm: the smallest times how many there are, and so on down
         order = part.sort_values("p", kind="stable")
