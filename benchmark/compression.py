@@ -151,11 +151,11 @@ def _check_lists(task: Task, depth: int) -> None:
 
 def _check_size(task: Task, variant: Variant, *, whole: bool) -> None:
     """Raise UserError if an index has too few documents to be trained on."""
-    sizes = {pool: len(held) for pool, held in searched.pools(task.collection, task.settings).items()}
-    smallest = min(sizes, key=lambda pool: sizes[pool])
-    count = len(task.collection.documents) if whole else sizes[smallest]
+    count, where = len(task.collection.documents), "all languages together"
+    if not whole:
+        count, pool = min((len(held), pool) for pool, held in searched.pools(task.collection, task.settings).items())
+        where = where if pool == ALL else pool
     if variant.clusters > count:
-        where = "all languages together" if whole or smallest == ALL else smallest
         raise UserError(
             f"{variant} trains {variant.clusters:,} clusters, and {task.card.label} has {count:,} documents in "
             f"{where}; the largest possible is IVF{count}, or PQ of {int(np.log2(count))} bits."
@@ -252,7 +252,9 @@ class _Builder:
 
         asked = costs.sample(collection, costs.SAMPLE)
         spent = costs.of(built, queries[costs.sample(collection, costs.TIMED)], self.depth)
-        return {"index": spent | {"recall": costs.recall(collection, self.task.settings, asked, exact, find, depth)}}
+        apart = PART_COLUMN in collection.documents  # a pool is then more than what a query searches
+        recall = [] if apart else costs.recall(collection, self.task.settings, asked, exact, find, depth)
+        return {"index": spent | {"recall": recall}}
 
 
 def _part(scorer: DotProduct, queries: Places | slice, documents: Places | slice) -> DotProduct:

@@ -137,11 +137,12 @@ def costs(exact: Result, found: Sequence[Compressed]) -> Table:
 
 
 def _recalls(rows: Sequence[Json]) -> dict[str, float]:
-    """Return the mean recall over languages of the question, in the pools of one language and in that of all."""
-    table = pd.DataFrame(
-        [row | {f"@{k}": value for k, value in row["recall"].items()} for row in rows if row["side"] == "queries"]
-    )
-    found = {}
+    """Return the mean recall over languages of the question, in the pools of one language and in that of all.
+
+    There is none of pairs of languages, nor of collections that are searched apart.
+    """
+    told = [row | {f"@{k}": value for k, value in row["recall"].items()} for row in rows if row["side"] == "queries"]
+    table, found = pd.DataFrame(told, columns=None if told else ["setting"]), {}
     for heading, settings in (("one language", ("cross", "mono")), ("all", ("multi",))):
         setting = next((name for name in settings if (table["setting"] == name).any()), None)
         for k in DEPTHS:

@@ -540,9 +540,28 @@ def test_collections_that_are_searched_apart_have_no_lists() -> None:
 
 
 def test_what_is_whole_is_searched_in_pairs_of_languages_too(bench: Bench, results: Path) -> None:
-    ran = bench(*INDEX, "--index", "flat", "--settings", "mono,pair")
-    assert ran.code == 0, ran.err
-    assert says(results / "random" / "demo")["directions"] == says(results / "random+Flat" / "demo")["directions"]
+    for asked in ("mono,pair", "pair"):
+        ran = bench(*INDEX, "--index", "flat", "--settings", asked)
+        assert ran.code == 0, ran.err
+        exact, flat = (says(results / name / "demo") for name in ("random", "random+Flat"))
+        assert exact["directions"] == flat["directions"]
+        assert bool(flat["index"]["recall"]) == ("mono" in asked)
+
+
+def test_collections_that_are_searched_apart_have_no_recall() -> None:
+    documents = pd.DataFrame(
+        [(f"{part}{row}", "en", "x", part) for part in "ab" for row in range(5)],
+        columns=["doc_id", "lang", "text", "part"],
+    )
+    queries = pd.DataFrame(
+        [(f"q{part}", "en", "?", part, part) for part in "ab"], columns=["query_id", "lang", "text", "topic", "part"]
+    )
+    judged = pd.DataFrame([("a", "a0", 1), ("b", "b3", 1)], columns=["topic", "doc_id", "relevance"])
+    collection = build(documents, queries, judged, "x")
+    left, right = whole_numbers(2, 0), whole_numbers(10, 1)
+    made = builder(collection, left, right, asked=["mono"]).whole(parse("sq8"))
+    assert made.about["index"]["recall"] == []
+    assert made.about["index"]["documents"] == 10
 
 
 def test_scores_that_faiss_does_not_give_are_not_told() -> None:
