@@ -244,7 +244,7 @@ def notes(exact: Result, found: Sequence[Compressed], cells: pd.DataFrame) -> li
     said.append(
         f"Difference: after less before. The unit is the topic, of which there are {exact.says['task']['topics']:,}. "
         f"Bold: p below {100 * LEVEL:.0f} % (random signs, adjusted by Holm's method for how many variants, settings, "
-        "sides and languages there are). Underlined: who loses most."
+        "sides and languages there are, or variants and directions). Underlined: who loses most."
     )
     if short := next((one.name for one in found if one.name.startswith("top")), None):
         said.append(

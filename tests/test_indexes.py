@@ -57,7 +57,7 @@ def ready(text: str, documents: Floats, cosine: bool = True) -> Index:
         (" dim64 + sq8 ", "dim64+SQ8"), ("dim64+int8", "dim64+int8"), ("hnsw16+efSearch=64", "HNSW16+efSearch=64"),
         ("ivf64,flat+nprobe=8+max_codes=1000", "IVF64,Flat+nprobe=8+max_codes=1000"),
         ("pq8,rflat+k_factor_rf=2.5", "PQ8,RFlat+k_factor_rf=2.5"),
-        ("hnsw8+efSearch=100000000", "HNSW8+efSearch=100000000"),
+        ("hnsw8+efSearch=100000000", "HNSW8+efSearch=100000000"), ("pq48np", "PQ48np"),
     ],
 )  # fmt: skip
 def test_a_variant_is_named_as_faiss_writes_it(text: str, name: str) -> None:
