@@ -103,7 +103,7 @@ def _length(one: Json, other: Json) -> str:
 
 
 def _halved(says: Json) -> int:
-    return sum(row["batches"] for row in says["cost"].get("halved", ()))
+    return sum(row["batches"] for row in says.get("cost", {}).get("halved", ()))
 
 
 def _text(value: object) -> str:
