@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import TASK, Asked, Model, Role, files, loading, prompts, recipe, sent
+from benchmark.encoders import TASK, Asked, Model, Role, files, loading, prompts, recipe, sent, similarity_of
 from tasks.errors import UserError
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -48,15 +48,17 @@ class Checkpoint:
         self.recipe = recipe.of(folder, source, asked)
         home = self.recipe.home
         config = files.read(home / "config_sentence_transformers.json")
-        similarity = config.get("similarity_fn_name") or "cosine"
-        if similarity not in ("cosine", "dot"):
-            raise UserError(f"{source} compares vectors by «{similarity}»; only cosine and dot are scored here.")
         found = prompts.of_checkpoint(home, {"query": asked.query_prompt, "document": asked.document_prompt})
         rendered = {role: prompts.conversation(home, prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
         if any(TASK in prompt for prompt in self.unrendered.values()):
             raise UserError(f"{source} gets conversations, whose prompts have no {TASK}; write the instruction out.")
-        how = {"pooling": asked.pooling, "max-length": asked.max_length, "backend": asked.backend}
+        how = {
+            "pooling": asked.pooling,
+            "max-length": asked.max_length,
+            "backend": asked.backend,
+            "trust-remote-code": asked.trust_remote_code,
+        }
         devices, kind = self.recipe.devices, self.recipe.device_kind
         self.budget = (STATIC_BUDGET if self.recipe.kind == "static" else BUDGET[kind]) * len(devices)
         self.model = Model(
@@ -66,7 +68,7 @@ class Checkpoint:
             revision=revision,
             fingerprint=_fingerprint(self.recipe.parts, asked.trust_remote_code),
             parameters=sum(map(files.parameters, self.recipe.parts)),
-            similarity=cast(Literal["cosine", "dot"], similarity),
+            similarity=similarity_of(asked, config.get("similarity_fn_name") or "cosine"),
             dtype=asked.dtype,
             device=kind,
             prompts={role: rendered[role] or prompt for role, prompt in found.items()},
@@ -93,19 +95,18 @@ class Checkpoint:
             "device": model.device,
             "engine": model.engine,
             "similarity": model.similarity,
-            "own code": self.trust_remote_code,
             **({"how": model.how} if model.how else {}),
         }
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
-        """Return tokens by the checkpoint's own tokenizer; characters where it has none of the usual kind."""
+        """Return tokens by the checkpoint's own tokenizer; nothing known where it has none of the usual kind."""
         whole = [sent(self.model, text, role) for text in texts]
         module = self._input(role)
         tokenizer = module.tokenizer
         if hasattr(tokenizer, "encode_batch"):
             return _looked_up(tokenizer, whole)
         if not callable(tokenizer):
-            return np.array([len(text) for text in whole], dtype=np.int32), 0
+            return np.full(len(texts), -1, dtype=np.int32), 0
         with self._failing("reading the texts"):
             special = role not in self.unrendered  # a chat template writes them itself
             tokens = tokenizer(whole, add_special_tokens=special, truncation=False, padding=False)["input_ids"]
