@@ -338,8 +338,12 @@ def test_what_works_on_a_result_works_on_a_variant(bench: Bench, results: Path, 
     compared = bench("compare", "results/random+top100/demo", lists)
     assert compared.code == 0, compared.err
     assert "what else was chosen was depth 100 and is index IVF4,Flat, depth 100" in compared.out
-    assert bench("check", "results/random+int8/demo", "--baseline", exact).code in (0, 1)
-    bench("check", lists, "--baseline", exact).failed("rank_distance is not there", "judge it by another")
+    quantised = ("check", "results/random+int8/demo", "--baseline", exact)
+    bench(*quantised).failed("what else was chosen was nothing and is index int8")
+    Path("allowed.toml").write_text('allow = ["how"]', encoding="utf-8")
+    assert bench(*quantised, "--thresholds", "allowed.toml").code == 0
+    unranked = bench("check", lists, "--baseline", exact, "--thresholds", "allowed.toml")
+    unranked.failed("rank_distance is not there", "judge it by another")
     assert bench("leaderboard", "results").code == 0
     assert "random+IVF4,Flat" in (results / "README.md").read_text(encoding="utf-8")
 
