@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.encoders import TASK, Asked, Model, Role, files, loading, prompts, recipe, sent, similarity_of
-from tasks.errors import UserError
+from tasks.errors import UserError, located
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
 BUDGET = {"cpu": 1536, "cuda": 32768, "mps": 8192}
@@ -48,6 +48,8 @@ class Checkpoint:
         self.recipe = recipe.of(folder, source, asked)
         home = self.recipe.home
         config = files.read(home / "config_sentence_transformers.json")
+        with located(source):
+            similarity = similarity_of(asked, config.get("similarity_fn_name") or "cosine")
         found = prompts.of_checkpoint(home, {"query": asked.query_prompt, "document": asked.document_prompt})
         rendered = {role: prompts.conversation(home, prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
@@ -68,7 +70,7 @@ class Checkpoint:
             revision=revision,
             fingerprint=_fingerprint(self.recipe.parts, asked.trust_remote_code),
             parameters=sum(map(files.parameters, self.recipe.parts)),
-            similarity=similarity_of(asked, config.get("similarity_fn_name") or "cosine"),
+            similarity=similarity,
             dtype=asked.dtype,
             device=kind,
             prompts={role: rendered[role] or prompt for role, prompt in found.items()},
