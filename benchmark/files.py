@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.measures import parse
+from benchmark.ranking import NOT_FOUND
 from tasks import languages, parsing
 from tasks.errors import UserError, advising
 
@@ -126,12 +127,12 @@ def _check_columns(path: Path, kinds: Mapping[str, str]) -> None:
 def ranks(path: Path, says: Json) -> pd.DataFrame:
     """Return `Ranking.ranks`, and facets, from the file of a result whose evidence says this."""
     frame = _table(path, RANKS)
-    pools = {row["pool"] for row in says["pools"]}
+    pools, found = {row["pool"] for row in says["pools"]}, frame[frame["rank"] != NOT_FOUND]
     return _sound(frame, path, says, {
         "a facet that is not texts": all(_holds(frame[name], TEXT) for name in frame if name not in RANKS),
-        "a rank that cannot be": bool(frame["rank"].between(1, frame["documents"]).all()),
+        "a rank that cannot be": bool(found["rank"].between(1, found["documents"]).all()),
         "an answer that is not relevant": bool(frame["relevance"].ge(1).all()),
-        "two answers in one place": not frame.duplicated(["query_id", "pool", "rank"]).any(),
+        "two answers in one place": not found.duplicated(["query_id", "pool", "rank"]).any(),
         "a pool that its evidence has not": pools.issuperset(_used(frame["pool"])),
     })  # fmt: skip
 
