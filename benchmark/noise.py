@@ -51,7 +51,9 @@ class Repetition:
 
 
 def repetitions(encoder: Encoder, varied: Sequence[str] = VARIED) -> list[Repetition]:
-    """Return the repetitions of these names. Raises UserError for a name that is none."""
+    """Return the repetitions of these names. Raises UserError for a name that is none, or a model without vectors."""
+    if encoder.kind != "vector":
+        raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
     for name in varied:
         if name not in VARIED:
             hint = nearest(name, list(VARIED)) or f"; take {', '.join(VARIED)}."
@@ -94,8 +96,6 @@ def measure(
         texts: how many texts of each role a repetition encodes again; None for all. The others are moved by differences
             drawn at random from those found, so that a repetition costs little more than a ranking.
     """
-    if encoder.kind != "vector":
-        raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
     wanted = repetitions(encoder, varied)
     usual = _encoded(task, encoder, encoder.model.dtype, progress)
     scored = _scored(task, usual)

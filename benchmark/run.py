@@ -18,7 +18,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
-from benchmark.encoders import ROLES, Encoder, Role, sent
+from benchmark.encoders import ROLES, Encoder
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
@@ -83,7 +83,7 @@ def prepare(
 def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
     start = time.perf_counter()
-    card, model, roles = task.card, encoder.model, systems.roles_of(task.card)
+    card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
     parts = key_parts(task, encoder)
     key = evidence.key_of(parts)
@@ -92,10 +92,11 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         same = facets.renewed(same, task.collection)
         about = {"name": model.name, "citation": model.citation, "notes": model.notes}
         return evidence.amend(same, model=same.says["model"] | about)
+    check(task, encoder)
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = systems.prepare(card, task.collection, encoder, progress)
+    system = systems.prepare(card, task.collection, encoder, progress, settings=task.settings)
     texts, encoded = systems.texts_of(task.collection), system.encoded
     before = time.perf_counter()
     with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
@@ -125,9 +126,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "model": vars(model)
         | {
             "dimensions": system.width,
-            "first_query_as_sent": sent(model, texts["query"][0], "query"),
-            "first_document_as_sent": sent(model, texts["document"][0], roles["document"]),
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES},
+            "first_query_as_sent": system.sent["query"],
+            "first_document_as_sent": system.sent["document"],
+            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES} | _truncated_pairs(system),
             "tokens": {role: encoded[role].tokens for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
@@ -135,13 +136,22 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "pools": ranked.pools.to_dict("records"),
         "kept": {"every": steps[0], "topics": len(ranked.ranks["topic"].unique()), "top_every": steps[1]},
         "ties": round(ranked.ties, 6),
-        "cost": _cost(encoded, ranked_in, start),
+        "cost": _cost(system, ranked_in, start),
         "environment": _environment(),
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     ranked = replace(ranked, ranks=facets.attached(ranked.ranks, task.collection))
     return evidence.write(folder, card.label, says, ranked)
+
+
+def check(task: Task, encoder: Encoder) -> None:
+    """Raise UserError if a model of this kind cannot do what is asked of it."""
+    if MINING in task.settings and encoder.kind != "vector":
+        raise UserError(
+            f"{encoder.model.name} makes no single vector of a text, and mining compares vectors; ask for other "
+            "--settings."
+        )
 
 
 def key_parts(task: Task, encoder: Encoder) -> dict[str, Any]:
@@ -198,13 +208,19 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
     }
 
 
-def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) -> dict[str, Any]:
+def _truncated_pairs(system: systems.System) -> dict[str, float]:
+    return {"pair": round(system.pairs.truncated, 6)} if system.pairs else {}
+
+
+def _cost(system: systems.System, ranked_in: float, start: float) -> dict[str, Any]:
+    encoded, pairs = system.encoded, system.pairs
     count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "texts_encoded": count,
         "encode_seconds": round(seconds, 3),
         "texts_per_second": round(count / seconds, 1) if seconds else 0,
+        **({"pairs_reranked": pairs.encoded, "rerank_seconds": round(pairs.seconds, 3)} if pairs else {}),
         "rank_seconds": round(ranked_in, 3),
         "total_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,

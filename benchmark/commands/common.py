@@ -26,16 +26,20 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
         terminal.print(grid)
     task, model, cost = says["task"], says["model"], says["cost"]
     cut = model["truncated"]
+    pairs = reranked = ""
+    if "pair" in cut:
+        pairs = f", {cut['pair']:.1%} of the reranked pairs"
+        reranked = f"{cost['pairs_reranked']:,} pairs reranked in {cost['rerank_seconds']:,.1f} s, "
     lines = [
         "",
         f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
         f"{model['dimensions']} dimensions, {model['dtype']} on {model['device']}",
-        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents; "
+        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents{pairs}; "
         f"tied with another document: {says['ties']:.2%} of the answers",
         f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
         f"first document as sent: {model['first_document_as_sent'][:90]!r}",
         f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, "
-        f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
+        f"{reranked}ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
     ]
     terminal.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

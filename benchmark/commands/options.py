@@ -34,7 +34,9 @@ class ModelOptions:
 
     model: Annotated[
         str | None,
-        typer.Option(help="A sentence-transformers checkpoint (folder or hub name), muse (the default), or random."),
+        typer.Option(
+            help="A sentence-transformers checkpoint (folder or hub name), muse (the default), bm25, ngrams, or random."
+        ),
     ] = None
     name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = ""
     citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = ""
@@ -48,6 +50,10 @@ class ModelOptions:
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
     ] = False
+    rerank: Annotated[
+        str, typer.Option(help="A cross-encoder (folder or hub name) that reorders what the model finds first.")
+    ] = ""
+    rerank_depth: Annotated[int, typer.Option(help="How many documents of each language it reorders.")] = 20
 
     def load(self, *, offline: bool, **changes: Any) -> "Encoder":
         """Return the encoder, with `changes` to what was asked."""

@@ -23,8 +23,10 @@ def run(
     cards = task.cards(model.model)
     encoder = model.load(offline=task.offline)
     ready = task.prepare(cards, progress)
+    for one in ready:
+        runner.check(one, encoder)
     about = encoder.model
-    if about.family == "checkpoint" and about.dtype == "float32" and encoders.computes_bfloat16(about.device):
+    if "torch" in about.engine and about.dtype == "float32" and encoders.computes_bfloat16(about.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
     for one in ready:
         result = runner.run(one, encoder, results, progress, command_line())

@@ -5,7 +5,7 @@ whose vectors are all in the store never loads them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -17,9 +17,11 @@ from tasks.errors import UserError
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
-Kind = Literal["vector", "terms", "tokens"]
+Kind = Literal["vector", "terms", "tokens", "words", "pairs"]
 """What a model makes of a text. `vector`: one row, compared by dot product. `terms`: a row (term, weight) for each term
-of a learned-sparse model. `tokens`: a row for each token of a late-interaction model."""
+of a learned-sparse model. `tokens`: a row for each token of a late-interaction model. Nothing that can be kept, where a
+text alone says nothing: `words` are weighed by all documents of a task, `pairs` of texts are read together."""
+How = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Model:
     """Versions of the libraries that compute the vectors."""
     citation: str = ""
     notes: str = ""
-    how: dict[str, str | int | bool] = field(default_factory=dict)
-    """Whatever else was chosen that changes a vector, by its name on the command line."""
+    how: How = field(default_factory=dict)
+    """Whatever else was chosen that changes a score, by its name on the command line where it has one."""
 
 
 class Encoder(Protocol):
@@ -80,6 +82,29 @@ class Encoder(Protocol):
         """
 
 
+class NoVectors:
+    """What a model without vectors answers where it is asked for them. Its `kind` says how its texts are scored."""
+
+    model: Model
+    budget = 0
+    threads = 0
+
+    def space(self, role: Role) -> dict[str, Any]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def _none(self) -> UserError:
+        return UserError(f"{self.model.name} makes no vector of a text, which this needs; name another --model.")
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked of a model besides its name. A family takes what its `TAKES` names, and refuses the rest."""
@@ -95,6 +120,10 @@ class Asked:
     revision: str = ""
     trust_remote_code: bool = False
     offline: bool = False
+    rerank: str = ""
+    """A cross-encoder, by folder or hub name, that reorders what the model finds first; "" is none."""
+    rerank_depth: int = 20
+    """How many documents of each language it reorders."""
 
     @property
     def about(self) -> dict[str, str]:
@@ -102,26 +131,34 @@ class Asked:
         return {"name": self.name, "citation": self.citation, "notes": self.notes}
 
 
-EVERYWHERE = frozenset({"name", "citation", "notes", "offline"})
-NAMED = ("muse", "random")  # families that are one model, by its name
+EVERYWHERE = frozenset({"name", "citation", "notes", "offline", "rerank", "rerank_depth"})
+RERANKER = frozenset({"dtype", "trust_remote_code"})  # what a reranker takes, too
+NAMED = {"muse": "muse", "random": "random", "bm25": "lexical", "ngrams": "lexical"}  # models by a name of their own
 
 
 def load(source: str, asked: Asked = Asked()) -> Encoder:
-    """Return the encoder for `muse`, `random`, or a sentence-transformers checkpoint by folder or hub name.
+    """Return the encoder for a model with a name of its own, or a checkpoint by folder or hub name.
 
     Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
     family = import_module(f"benchmark.encoders.{family_of(source)}")
+    taken = EVERYWHERE | family.TAKES | (RERANKER if asked.rerank else frozenset())
     for one in fields(asked):
-        if one.name not in EVERYWHERE | family.TAKES and getattr(asked, one.name) != one.default:
+        if one.name not in taken and getattr(asked, one.name) != one.default:
             raise UserError(f"The model {source} takes no --{one.name.replace('_', '-')}; leave that option out.")
+    if asked.rerank:
+        from benchmark.encoders.cross import over
+
+        return over(family.load(source, replace(asked, name="", citation="", notes="")), asked)
+    if asked.rerank_depth != Asked.rerank_depth:
+        raise UserError("There is nothing to rerank with; name a cross-encoder with --rerank.")
     encoder: Encoder = family.load(source, asked)
     return encoder
 
 
 def family_of(source: str) -> str:
     """Return the file in this folder that runs a model."""
-    return source if source in NAMED else "checkpoint"
+    return NAMED.get(source, "checkpoint")
 
 
 def sent(model: Model, text: str, role: Role) -> str:

@@ -15,19 +15,21 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import ROLES, Asked, Model, Role, sent
+from benchmark.encoders import ROLES, Asked, Kind, Model, Role, sent
 from tasks.errors import UserError
 
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
 LIBRARY = "sentence_transformers."
+OTHERS = {"SparseEncoder": ("sparse", "Sparse"), "MultiVectorEncoder": ("late", "Late")}  # file and class for each
 # Files that never change a vector: other backends, training state, papers.
 OTHER_FOLDERS = {"onnx", "openvino", "runs", "assets", "eval"}
 OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png", ".jpg", ".csv", ".pdf", ".lock"}
@@ -38,9 +40,32 @@ TAKES = frozenset({"query_prompt", "document_prompt", "dtype", "revision", "trus
 
 
 def load(source: str, asked: Asked) -> "Checkpoint":
-    """Return the encoder of a checkpoint, by folder or hub name."""
+    """Return the encoder of a checkpoint, by folder or hub name; its files tell what kind of model it is."""
     folder, commit = locate(source, asked.revision, asked.offline)
+    name = made_as(folder)
+    if name == "CrossEncoder":
+        raise UserError(
+            f"{source} is a cross-encoder, which reads a question and a document together; name it with --rerank, on "
+            "top of another --model."
+        )
+    if name in OTHERS:
+        file, own = OTHERS[name]
+        kind: type[Checkpoint] = getattr(import_module(f"benchmark.encoders.{file}"), own)
+        return kind(folder, source, commit, asked)
     return Checkpoint(folder, source, commit, asked)
+
+
+def made_as(folder: Path) -> str:
+    """Return the library's class that a checkpoint was made as; "" where its files do not tell."""
+    named = _json(folder / "config.json").get("architectures")
+    architectures = [str(name) for name in named] if isinstance(named, list) else []
+    if "HF_ColBERT" in architectures:  # as Stanford's ColBERT writes it
+        return "MultiVectorEncoder"
+    if not (folder / "modules.json").is_file():
+        classifies = any(name.endswith("ForSequenceClassification") for name in architectures)
+        return "CrossEncoder" if classifies else ""
+    found = str(_json(folder / "config_sentence_transformers.json").get("model_type") or "")
+    return "MultiVectorEncoder" if found == "ColBERT" else found  # as PyLate writes it
 
 
 def locate(source: str, revision: str, offline: bool) -> tuple[Path, str]:
@@ -56,7 +81,7 @@ def locate(source: str, revision: str, offline: bool) -> tuple[Path, str]:
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
         raise UserError(
             f"There is no folder {source}; --model takes a checkpoint's folder, a hub name such as org/name, "
-            "muse, or random."
+            "muse, bm25, ngrams, or random."
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -164,8 +189,15 @@ def prompts(declared: dict[str, str | None], default: str | None, given: dict[Ro
 class Checkpoint:
     """A sentence-transformers checkpoint in a local folder."""
 
-    kind: Final = "vector"
+    kind: Kind = "vector"
     threads = 0
+    family = "checkpoint"
+    library = "SentenceTransformer"
+    """The library's class that loads it."""
+    usual_similarity = "cosine"
+    """Where the checkpoint names none."""
+    packages: tuple[str, ...] = (LIBRARY,)
+    """Where modules may come from without being code of the checkpoint's own."""
 
     def __init__(self, folder: Path, source: str, revision: str, asked: Asked) -> None:
         self.folder = folder
@@ -173,15 +205,15 @@ class Checkpoint:
         if asked.dtype not in (known := ["float32", "bfloat16", "float16"]):
             raise UserError(f"«{asked.dtype}» is not a dtype to compute in; take one of {', '.join(known)}.")
         self._check_modules()
-        config = _json(folder / "config_sentence_transformers.json")
-        similarity = config.get("similarity_fn_name") or "cosine"
+        config = self.config()
+        similarity = self.similarity(config)
         if similarity not in ("cosine", "dot"):
             raise UserError(f"{source} compares vectors by «{similarity}»; only cosine and dot are scored here.")
         device = _device()
         self.budget = BUDGET[device]
         self.model = Model(
             name=asked.name or (Path(source).resolve().name if Path(source).is_dir() else source),
-            family="checkpoint",
+            family=self.family,
             source=source,
             revision=revision,
             fingerprint=fingerprint(folder, everything=asked.trust_remote_code),
@@ -196,9 +228,29 @@ class Checkpoint:
         )
         self._loaded: Any = None
 
+    def config(self) -> dict[str, Any]:
+        """Return what the checkpoint says of itself, as the library writes it."""
+        return self.said("config_sentence_transformers.json")
+
+    def said(self, file: str) -> dict[str, Any]:
+        """Return what a JSON file of the checkpoint says; nothing if there is none."""
+        return cast(dict[str, Any], _json(self.folder / file))
+
+    def similarity(self, config: dict[str, Any]) -> str:
+        """Return how the checkpoint says that its vectors are compared."""
+        return str(config.get("similarity_fn_name") or self.usual_similarity)
+
+    def modules(self) -> list[str]:
+        """Return the classes of its modules, in order."""
+        return [str(module.get("type", "")) for module in _json(self.folder / "modules.json", list)]
+
+    def needs_modules(self) -> bool:
+        """Whether the library cannot load it without modules.json."""
+        return True
+
     def _check_modules(self) -> None:
         path = self.folder / "modules.json"
-        if not path.is_file():
+        if not path.is_file() and self.needs_modules():
             plain = (self.folder / "config.json").is_file()
             what = "is a transformers checkpoint without pooling" if plain else "is no checkpoint"
             raise UserError(
@@ -211,7 +263,7 @@ class Checkpoint:
             if not isinstance(module, dict):
                 raise UserError(f"{path} is not a list of modules; the checkpoint is damaged.")
             kind = str(module.get("type", ""))
-            if not kind.startswith(LIBRARY) and not self.trust_remote_code:
+            if not kind.startswith(self.packages) and not self.trust_remote_code:
                 raise UserError(
                     f"{self.folder} brings code of its own ({kind}), which is not run unless you have read it and "
                     "say --trust-remote-code."
@@ -246,18 +298,31 @@ class Checkpoint:
             return np.array([len(text) for text in whole], dtype=np.int32), 0
         with self._failing("reading the texts"):
             tokens = model.tokenizer(whole, add_special_tokens=True, truncation=False, padding=False)["input_ids"]
-        limit = getattr(model[0], f"{role}_length", None) or model.max_seq_length or 0
-        return np.array([len(ids) for ids in tokens], dtype=np.int32), int(limit) if limit < 2**31 else 0
+        limit = self.limit(model, role)
+        return np.array([len(ids) for ids in tokens], dtype=np.int32), limit if limit < 2**31 else 0
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+    def limit(self, model: Any, role: Role) -> int:
+        """Return how many tokens of a text the loaded model reads; 0 stands for all."""
+        return int(getattr(model[0], f"{role}_length", None) or model.max_seq_length or 0)
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Return [n, dim] from the library's own `encode_query` or `encode_document`, as one batch."""
+        return np.asarray(self.encoded(texts, role), dtype=np.float32)
+
+    def encoded(self, texts: Sequence[str], role: Role, **how: Any) -> Any:
+        """Return what the library makes of one batch of texts."""
         model = self._model()
         encode = model.encode_query if role == "query" else model.encode_document
-        with self._threading(), self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
-            vectors = encode(
-                list(texts), prompt=self.model.prompts[role], batch_size=len(texts), show_progress_bar=False
+        with self.working(texts):
+            return encode(
+                list(texts), prompt=self.model.prompts[role], batch_size=len(texts), show_progress_bar=False, **how
             )
-        return np.asarray(vectors, dtype=np.float32)
+
+    @contextmanager
+    def working(self, texts: Sequence[str]) -> Iterator[None]:
+        """Let the library compute something of a batch of texts: with these threads, its errors as sentences."""
+        with self._threading(), self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
+            yield
 
     @contextmanager
     def _threading(self) -> Iterator[None]:
@@ -282,16 +347,16 @@ class Checkpoint:
 
     def _model(self) -> Any:
         if self._loaded is None:
+            import sentence_transformers
             import torch
             from safetensors import SafetensorError
-            from sentence_transformers import SentenceTransformer
             from transformers.utils import logging as transformers_logging
 
             transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
             transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
             logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
             try:
-                self._loaded = SentenceTransformer(
+                self._loaded = getattr(sentence_transformers, self.library)(
                     str(self.folder),
                     device=self.model.device,
                     trust_remote_code=self.trust_remote_code,
