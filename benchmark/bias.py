@@ -15,7 +15,8 @@ from benchmark import exposure
 from benchmark.ranking import ALL, NOT_FOUND
 
 STRONG = "strong"  # the setting that strong alignment is in tables
-FROM_RANKS = ("rank_distance", "max_rank", "max_rank_normalised", "complete@10", "own_first")
+DISTANCES = ("rank_distance", "max_rank", "max_rank_normalised")  # known of all queries, or of none
+FROM_RANKS = (*DISTANCES, "complete@10", "own_first")
 MEASURES = (*FROM_RANKS, *exposure.MEASURES)
 CHANCE = ("rank_distance_chance", "own_first_chance")
 RANGES = {  # of those that are not between 0 and 1
@@ -63,7 +64,7 @@ def by_query(ranks: pd.DataFrame) -> pd.DataFrame:
     mixed = (own > 0) & (own < relevant)
     first["own_first"] = best.astype(float).where(mixed & (spread["min"] != NOT_FOUND))
     if (worst == NOT_FOUND).any():
-        first[["rank_distance", "max_rank", "max_rank_normalised"]] = np.nan
+        first[list(DISTANCES)] = np.nan
     first["rank_distance_chance"] = chance_rank_distance(relevant, documents)
     first["own_first_chance"] = (own / relevant).where(mixed)
     return first.reset_index()

@@ -23,7 +23,7 @@ ABOVE = 3  # documents
 
 @dataclass(frozen=True)
 class Answer:
-    """A relevant document and its ranks in the pool."""
+    """A relevant document and its ranks in the pool; NOT_FOUND where its list ends before it."""
 
     doc_id: str
     lang: str

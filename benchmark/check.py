@@ -166,15 +166,21 @@ def _differences(before: Result | None, after: Result | None, thresholds: Thresh
         (reasons if stops else remarks).append(reason.text)
     if (every := before.says["kept"]["every"]) > 1:
         remarks.append(f"the ranks of one topic in {every} are kept, and all numbers here are of those")
+    remarks += [
+        f"in lists that end before the last answer {name} is not known, and not judged"
+        for name in _unseen(before, after, thresholds)
+    ]
     return reasons, remarks
 
 
 def _parts(task: str, before: Result, after: Result, thresholds: Thresholds) -> list[_Part]:
     """Return the cells of every measure; bias values stand with the first."""
     floors, bias_floors = noise.floor([before.says, after.says])
+    unseen = _unseen(before, after, thresholds)
+    rises = [name for name in thresholds.max_rise if name not in unseen]
     found = []
     for place, measure in enumerate(thresholds.measures or (str(before.says["main_measure"]),)):
-        taken = cells.of(before, after, measure, () if place else thresholds.max_rise)
+        taken = cells.of(before, after, measure, () if place else rises)
         if len(unknown := taken.table.loc[taken.table["difference"].isna(), "name"]):
             raise UserError(f"{unknown.iloc[0]} is not there for every language of the question; judge it by another.")
         rows = taken.table.to_dict("records")
@@ -182,13 +188,21 @@ def _parts(task: str, before: Result, after: Result, thresholds: Thresholds) -> 
         floor = [_noise(row, floors, bias_floors) for row in rows]
         limit, least = zip(*limits, strict=True)
         found.append(_Part(task, taken, taken.table.assign(limit=limit, least=least, noise=floor)))
-    missing = [name for name in thresholds.max_rise if name not in set(found[0].table["name"])]
+    missing = [name for name in rises if name not in set(found[0].table["name"])]
     if missing and before.says["bias"]:
         raise UserError(
             f"{missing[0]} follows from the top k, and {before.folder} or {after.folder} was handed on without its "
             "top.parquet; run again, or leave it out of [max_rise]."
         )
     return found
+
+
+def _unseen(before: Result, after: Result, thresholds: Thresholds) -> list[str]:
+    """Return the bias values that nobody asked to judge and that lists do not tell, since they end before the last."""
+    if thresholds.max_rise != Thresholds().max_rise:
+        return []
+    rows = [row for result in (before, after) if "lists" in result.says for row in result.says["bias"]]
+    return [name for name in thresholds.max_rise if any(row[name] is None for row in rows)]
 
 
 def _limits(task: str, cell: Row, thresholds: Thresholds) -> tuple[float, float]:

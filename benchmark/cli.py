@@ -9,10 +9,11 @@ from io import TextIOWrapper
 
 import typer
 
-from benchmark.commands import check, compare, noise, report, run, tasks
+from benchmark.commands import cache, check, compare, export, noise, report, run, score, tasks
 from tasks.errors import UserError
 
 USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
+STOPPED = 130
 
 app = typer.Typer(
     name="bench",
@@ -26,7 +27,11 @@ app = typer.Typer(
 
 app.command()(run.run)
 app.add_typer(tasks.tasks_app, name="tasks")
-for command in (tasks.fetch, report.report, compare.compare, check.check, noise.noise, report.leaderboard):
+app.add_typer(cache.cache_app, name="cache")
+for command in (
+    tasks.fetch, score.score, export.export, report.report, compare.compare, check.check, noise.noise,
+    report.leaderboard,
+):  # fmt: skip
     app.command()(command)
 
 
@@ -52,8 +57,9 @@ def main() -> None:
         print(f"bench: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
         code = 2
     except (KeyboardInterrupt, typer.Abort):
+        code = STOPPED
+    if code == STOPPED:  # typer, too, turns the interruption of a command into this code
         print("bench: stopped; what was encoded so far is kept, and the next run goes on from there.", file=sys.stderr)
-        code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -8,10 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.evidence import Json, Result, label
+from benchmark.encoders import ROLES
+from benchmark.evidence import Json, Result, label, lists, share
 from tasks.errors import UserError
 
-RUN = ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")  # of the key's parts
+RUN = {  # of the key's parts, what is said of each
+    name: f"the {name}" for name in ("similarity", "query prompt", "document prompt", "dtype", "device", "engine")
+} | {"how": "what else was chosen"}
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,18 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
         reasons.append(Reason("model", f"the model was {one['model']['name']} and is {other['model']['name']}"))
     elif parts.get("model") != others.get("model"):
         reasons.append(Reason("model", "the model has the same name and other weights"))
-    reasons += [
-        Reason(name, f"the {name} was {_text(parts.get(name))} and is {_text(others.get(name))}")
-        for name in RUN
-        if parts.get(name) != others.get(name)
-    ]
-    if cut := _length(one["model"], other["model"]):
-        reasons.append(Reason("length", cut))
+    if "lists" in one or "lists" in other:  # of which it is not known how they were made
+        held = [f"lists ({lists(says)})" if "lists" in says else "whole pools" for says in (one, other)]
+        if held[0] != held[1]:
+            reasons.append(Reason("lists", f"the ranks were from {held[0]} and are from {held[1]}"))
+    else:
+        reasons += [
+            Reason(name, f"{said} was {_text(parts.get(name))} and is {_text(others.get(name))}")
+            for name, said in RUN.items()
+            if parts.get(name) != others.get(name)
+        ]
+        if cut := _length(one["model"], other["model"]):
+            reasons.append(Reason("length", cut))
     if one["kept"] != other["kept"]:
         reasons.append(Reason("kept", "the ranks of other topics are kept; those of both are compared"))
     return reasons
@@ -83,11 +91,12 @@ def _prevents(one: Json, other: Json, measure: str | None) -> dict[str, str]:
 
 def _length(one: Json, other: Json) -> str:
     """Say that another maximum length is at work: texts of as many tokens as before, of which another share is cut."""
-    if one.get("tokens") != other.get("tokens") or one.get("truncated") == other.get("truncated"):
+    cuts = [[model["truncated"][role] for role in ROLES] for model in (one, other)]
+    if one.get("tokens") != other.get("tokens") or cuts[0] == cuts[1]:
         return ""
     shares = [
-        f"{says['truncated']['query']:.1%} of the queries and {says['truncated']['document']:.1%} of the documents"
-        for says in (one, other)
+        f"{share(cut['query'])} of the queries and {share(cut['document'])} of the documents"
+        for cut in (one["truncated"], other["truncated"])
     ]
     return f"the maximum length was another: it cut {shares[0]}, and now {shares[1]}"
 

@@ -87,6 +87,8 @@ def rank_c(first: Codes, second: Codes) -> Floats:
 
 def mrc(shown: Lists, first: Codes, second: Codes) -> Floats:
     """Return MRC@10 of pairs of rows [pairs]."""
+    if not shown.document.shape[1]:
+        return np.full(len(first), np.nan)
     left, right = shown.document[first, :K], shown.document[second, :K]
     new = (right >= 0) & ~(right[:, :, None] == left[:, None, :]).any(axis=2)
     here = np.concatenate([shown.score[first, :K], _scores(shown, first, right)], axis=1)

@@ -114,6 +114,23 @@ def ends(row: Json, measure: str) -> tuple[float, float] | None:
     return found and (found[0], found[1])
 
 
+def share(value: float | None, digits: int = 1) -> str:
+    """Return a share of texts in words: `1.5%`."""
+    return "an unknown share" if value is None else f"{value:.{digits}%}"
+
+
+def lists(says: Json) -> str:
+    """Return what lists were given that the ranks come from, in words; "" where every document was ranked."""
+    if "lists" not in says:
+        return ""
+    found = says["lists"]
+    depths = ", ".join(f"{setting} down to {depth:,} documents" for setting, depth in found["depth"].items())
+    empty = f"; {found['empty']:,} of {found['asked']:,} hold nothing" if found["empty"] else ""
+    names = ", ".join(found["filtered"])
+    filtered = f"; {names}: taken out of lists with other languages, and true as far as those go" if names else ""
+    return depths + empty + filtered
+
+
 def label(says: Json) -> str:
     """Return `task` or `task@variant`."""
     task = says["task"]

@@ -83,6 +83,8 @@ def by_query(
         * `peer@100`: p-value of the Kruskal-Wallis test on the places of the documents that are no answers, by
           language; 0 to 1, 1 is even. NaN where the test cannot tell: fewer than two languages, or none with two.
 
+        All are NaN for a query without a list, which adds nothing to the language share.
+
         Then the language share, summed over the queries of a language: `query_lang, k, queries` and a column for each
         language of the pool.
     """
@@ -112,16 +114,17 @@ def by_query(
             filled = part >= 0
             rows, places = np.nonzero(filled)
             shares = _table(rows, part[filled], np.ones(len(rows)), count, len(languages))
-            shares /= shares.sum(axis=1, keepdims=True)
+            some = filled.any(axis=1)
+            shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
             np.add.at(share[k], asking[block], shares)
-            speakers = np.flatnonzero(speaks >= 0)
+            speakers = np.flatnonzero((speaks >= 0) & some)
             excess = shares[speakers, speaks[speakers]] - expected[speaks[speakers]]
             values[f"own_excess@{k}"][start + speakers] = excess
             exposed = _table(rows, part[filled], 1 / np.log2(np.maximum(places + 1, 2)), count, len(languages))
-            exposed /= exposed.sum(axis=1, keepdims=True)
+            exposed /= np.where(some, exposed.sum(axis=1), 1)[:, None]
             uniform = np.full_like(exposed, 1 / len(languages))
             for target, wanted in (("uniform", uniform), ("relevant", relevant)):
-                values[f"awrf_{target}@{k}"][block] = 1 - _divergence(exposed, wanted)
+                values[f"awrf_{target}@{k}"][block] = np.where(some, 1 - _divergence(exposed, wanted), np.nan)
         others = language[:, : DEPTHS[-1]].copy()
         listed = place[mine] <= min(depth, DEPTHS[-1])
         others[row[mine][listed] - start, place[mine][listed] - 1] = -1

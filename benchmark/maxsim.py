@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.ranking import Scorers
-from benchmark.scoring import LONGEST, Floats, Index, rounding, snap
+from benchmark.scoring import LONGEST, Floats, Index, rounding, same_width, snap
 from tasks.errors import UserError
 
 STEPS = 40  # bits of a maximum
@@ -141,10 +141,12 @@ class MaxSim:
 
 
 def scorers(queries: Tokens, documents: Tokens) -> Scorers:
-    """Return what scores any of these texts; their vectors are float32 and finite, of the same dim.
+    """Return what scores any of these texts; their vectors are float32 and finite.
 
-    Raises UserError if a query has too many tokens, or float32 cannot hold the scores.
+    Raises UserError if the two sides differ in their dimensions, a query has too many tokens, or float32 cannot hold
+    the scores.
     """
+    same_width(queries.vectors, documents.vectors)
     most = int(queries.count.max(initial=0))
     if most > MOST_TOKENS:
         raise UserError(f"A query has {most:,} tokens; more than {MOST_TOKENS:,} cannot be scored exactly.")

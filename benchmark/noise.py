@@ -24,6 +24,7 @@ import pandas as pd
 from benchmark import bias, evidence, ranking, summary, systems, vectors
 from benchmark.bias import STRONG
 from benchmark.encoders import ROLES, Encoder, Role
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.evidence import Json, Result
 from benchmark.progress import Progress
 from benchmark.run import Task
@@ -51,9 +52,14 @@ class Repetition:
 
 
 def repetitions(encoder: Encoder, varied: Sequence[str] = VARIED) -> list[Repetition]:
-    """Return the repetitions of these names. Raises UserError for a name that is none, or a model without vectors."""
+    """Return the repetitions of these names.
+
+    Raises UserError for a name that is none, a model that makes other than one vector of a text, or given vectors.
+    """
     if encoder.kind != "vector":
         raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
+    if isinstance(encoder, Precomputed):
+        raise UserError(f"The vectors of {encoder.model.source} are given, so nothing can be encoded again.")
     for name in varied:
         if name not in VARIED:
             hint = nearest(name, list(VARIED)) or f"; take {', '.join(VARIED)}."
@@ -168,7 +174,7 @@ def floor(results: Sequence[Json]) -> tuple[pd.DataFrame, "pd.Series[float]"]:
 
 def _encoded(task: Task, encoder: Encoder, what: str, progress: Progress) -> Vectors:
     """Return the vectors of each role, through the store."""
-    encoded = systems.prepare(task.card, task.collection, encoder, progress, f", {what}").encoded
+    encoded = systems.prepare(task.card, task.collection, encoder, progress, what=f", {what}").encoded
     return {role: found.vectors for role, found in encoded.items()}
 
 
@@ -188,7 +194,7 @@ def _repeated(
             tempfile.TemporaryDirectory(prefix="noise-", dir=_scratch()) as root,
             progress.texts(f"{task.card.label}, other {how.varied}: {role}") as advance,
         ):
-            found = vectors.encode(encoder, asked, roles[role], advance, root=Path(root)).vectors
+            found = vectors.encode(encoder, asked, roles[role], advance, root=Path(root), say=progress.say).vectors
         found = found[::-1] if how.backwards else found
         moved[role], again[role] = _spread(usual[role], some, found, encoder.model.similarity == "cosine"), some
     return moved, again

@@ -12,6 +12,7 @@ cannot tell apart tie. In languages that no setting searches there are no candid
 """
 
 import math
+from collections import Counter
 from collections.abc import Collection as Names
 from dataclasses import dataclass
 
@@ -98,16 +99,17 @@ def read(card: TaskCard, collection: Collection, encoder: Reranked, those: Candi
                 done(texts_done - told)
                 told = texts_done
 
-            parts.append(vectors.encode(encoder.cross, pairs, "query", advance))
+            parts.append(vectors.encode(encoder.cross, pairs, "query", advance, say=progress.say))
             done(len(pairs) - told)
     shares = [len(part.vectors) / max(1, len(those.query)) for part in parts]
     return Encoded(
         vectors=np.concatenate([np.zeros((0, 1), np.float32), *(part.vectors for part in parts)]),
         rows=np.concatenate([np.zeros(0, np.int32), *(part.rows for part in parts)]),
-        truncated=sum(part.truncated * share for part, share in zip(parts, shares, strict=True)),
+        truncated=sum((part.truncated or 0.0) * share for part, share in zip(parts, shares, strict=True)),
         tokens=sum(part.tokens for part in parts),
         encoded=sum(part.encoded for part in parts),
         seconds=sum(part.seconds for part in parts),
+        halved=sum((part.halved for part in parts), Counter[int]()),
     )
 
 

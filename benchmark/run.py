@@ -7,7 +7,8 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -80,8 +81,18 @@ def prepare(
     return Task(card, whole, chosen, wanted)
 
 
-def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command: str) -> Result:
-    """Return the result of a model on a task: the one there is, if its key is equal, or a new one."""
+def run(
+    task: Task,
+    encoder: Encoder,
+    results: Path,
+    progress: Progress,
+    command: str,
+    prepare: Callable[[TaskCard, Collection, Encoder, Progress, Sequence[str]], systems.System] = systems.prepare,
+) -> Result:
+    """Return the result of a model on a task: the one there is, if its key is equal, or a new one.
+
+    `prepare` makes what scores the texts; whatever it does to the vectors has to be in the model's `how`.
+    """
     start = time.perf_counter()
     card, model = task.card, encoder.model
     folder = evidence.prepare(results, model.name, card.label)
@@ -96,13 +107,13 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = systems.prepare(card, task.collection, encoder, progress, settings=task.settings)
-    texts, encoded = systems.texts_of(task.collection), system.encoded
+    system = prepare(card, task.collection, encoder, progress, task.settings)
+    encoded, pairs = system.encoded, system.pairs
+    read = {role: encoded[role] for role in ROLES} | ({"pair": pairs} if pairs else {})
     before = time.perf_counter()
-    with progress.count(f"{card.label}: ranking", len(texts["query"]), "queries") as done:
-        rankings = ranking.ranked(
+    with progress.count(f"{card.label}: ranking", len(task.collection.queries), "queries") as done:
+        rankings = system.ranked(
             task.collection,
-            system.scorers,
             [setting for setting in task.settings if setting in SETTINGS],
             ignore_identical_ids=card.ignore_identical_ids,
             progress=done,
@@ -128,8 +139,9 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
             "dimensions": system.width,
             "first_query_as_sent": system.sent["query"],
             "first_document_as_sent": system.sent["document"],
-            "truncated": {role: round(encoded[role].truncated, 6) for role in ROLES} | _truncated_pairs(system),
+            "truncated": {of: None if one.truncated is None else round(one.truncated, 6) for of, one in read.items()},
             "tokens": {role: encoded[role].tokens for role in ROLES},
+            "zeros": {role: encoded[role].zeros for role in ROLES},
         },
         "main_measure": str(task.measures[0]),
         **tables,
@@ -138,6 +150,7 @@ def run(task: Task, encoder: Encoder, results: Path, progress: Progress, command
         "ties": round(ranked.ties, 6),
         "cost": _cost(system, ranked_in, start),
         "environment": _environment(),
+        **system.about,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -208,13 +221,10 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
     }
 
 
-def _truncated_pairs(system: systems.System) -> dict[str, float]:
-    return {"pair": round(system.pairs.truncated, 6)} if system.pairs else {}
-
-
 def _cost(system: systems.System, ranked_in: float, start: float) -> dict[str, Any]:
     encoded, pairs = system.encoded, system.pairs
     count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
+    halved = sum((e.halved for e in (*encoded.values(), *([pairs] if pairs else []))), Counter[int]())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "texts_encoded": count,
@@ -224,6 +234,7 @@ def _cost(system: systems.System, ranked_in: float, start: float) -> dict[str, A
         "rank_seconds": round(ranked_in, 3),
         "total_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
+        "halved": [{"texts": texts, "batches": halved[texts]} for texts in sorted(halved, reverse=True)],
     }
 
 

@@ -81,19 +81,31 @@ class DotProduct:
         return (left @ right.T).astype(np.float32)
 
 
-def dot_product(queries: Floats, documents: Floats) -> DotProduct:
+def dot_product(
+    queries: Floats, documents: Floats, asked: Index | slice = slice(None), searched: Index | slice = slice(None)
+) -> DotProduct:
     """Return the scorer for query vectors [Q, dim] and document vectors [D, dim], both float32 and finite.
 
+    It scores the rows `asked` of the queries and `searched` of the documents, in that order, of which it has one copy.
     Raises UserError if the vectors are so long that float32 cannot hold their products.
     """
-    left, left_longest = snap(queries)
-    right, right_longest = snap(documents)
+    left, left_longest = snap(queries, asked)
+    right, right_longest = snap(documents, searched)
     if left_longest * right_longest > LONGEST:
         raise UserError(
             f"The vectors are up to {max(left_longest, right_longest):.1e} long; float32 cannot score them."
         )
     highest = left_longest * right_longest
     return DotProduct(left, right, rounding(queries.shape[1]) * highest, highest)
+
+
+def same_width(queries: Floats, documents: Floats) -> None:
+    """Raise UserError if the two sides differ in their dimensions."""
+    if queries.shape[1] != documents.shape[1]:
+        raise UserError(
+            f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
+            "compared they must have as many."
+        )
 
 
 def rounding(terms: int) -> float:
@@ -105,12 +117,13 @@ def rounding(terms: int) -> float:
     return 3 * math.sqrt(max(1, terms)) * 2.0**-24
 
 
-def snap(vectors: Floats) -> tuple[Floats, float]:
-    """Return the vectors, each rounded to 2^-GRID of the power of two above its length, and the longest length."""
-    snapped = np.empty_like(vectors)
+def snap(vectors: Floats, picked: Index | slice = slice(None)) -> tuple[Floats, float]:
+    """Return some vectors, each rounded to 2^-GRID of the power of two above its length, and the longest length."""
+    place = np.arange(len(vectors))[picked]
+    snapped = np.empty((len(place), vectors.shape[1]), dtype=np.float32)
     longest = 0.0
-    for start in range(0, len(vectors), ROWS):
-        rows = vectors[start : start + ROWS].astype(np.float64)
+    for start in range(0, len(place), ROWS):
+        rows = vectors[place[start : start + ROWS]].astype(np.float64)
         length = np.sqrt(np.einsum("ij,ij->i", rows, rows))
         longest = max(longest, float(length.max(initial=0.0)))
         # A unit vector may be longer than one by a rounding: it keeps the scale 1, the sums have a spare bit for it.

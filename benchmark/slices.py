@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from benchmark import averages, bias, exposure, facets, summary
 from benchmark.evidence import Json, Result
 from benchmark.measures import Measure, parse
-from benchmark.ranking import ALL, Ranking
+from benchmark.ranking import ALL, NOT_FOUND, Ranking
 from tasks import languages
 from tasks.errors import UserError, nearest
 from tasks.facets import as_text
@@ -135,7 +135,8 @@ def alone(ranks: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
     rank = ranks["rank"].to_numpy(np.int64)
     (above, size), (above_own, size_own) = _within(group, rank), _within(own, rank)
     return ranks.assign(
-        rank=rank - (above - above_own), documents=ranks["documents"].astype("int64") - (size - size_own)
+        rank=np.where(rank == NOT_FOUND, rank, rank - (above - above_own)),
+        documents=ranks["documents"].astype("int64") - (size - size_own),
     )
 
 

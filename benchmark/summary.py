@@ -142,6 +142,8 @@ def _biases(
     if not biased:
         return {"bias": [], "language_share": [], "consistency": []}
     values = pd.concat(biased).astype({"query_lang": "str", "topic": "str"})
+    if values[list(bias.DISTANCES)].isna().any(axis=None):  # of some of the queries
+        values[list(bias.DISTANCES)] = np.nan
     share = pd.concat(shared).groupby(["k", "query_lang"]).sum().reset_index()
     agreed = consistency.by_pair(exposure.joined(shown), values)
     return {

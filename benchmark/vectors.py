@@ -7,20 +7,21 @@ stored came from other batches, which can change their last bits.)
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.batch import lengths, matrices
 from benchmark.encoders import Encoder, Role, sent
-from benchmark.store import Store, blake, spread
-from tasks.errors import UserError
+from benchmark.store import LostError, Say, Store, blake, spread
 from tasks.fetch import cache_folder
 
 SHARD_SECONDS = 2.0
-SHARDS = 2  # their format; another one has folders of its own
+SHARDS = 3  # their format; another one has folders of its own
 ROWS = 4096  # vectors normalised at a time
 
 Progress = Callable[[int, int, int, int], None]
@@ -35,14 +36,19 @@ class Encoded:
     """[n, dim], or the rows of all texts one below the other where the model makes several of each."""
     rows: NDArray[np.int32]
     """[n]: how many rows each text has."""
-    truncated: float
-    """Share of the texts longer than the model's limit."""
+    truncated: float | None
+    """Share of the texts longer than the model's limit; None where the model does not tell."""
     tokens: int
     """Tokens of all texts before truncation, each text once; 0 where the model does not tell."""
     encoded: int
     """Texts that were encoded now; the others were in the store."""
     seconds: float
     """Time that took, loading the model included."""
+    zeros: int = 0
+    """Texts, each once, whose rows are all zero or none: they have no direction and score 0 with everything."""
+    halved: Counter[int] = field(default_factory=Counter)
+    """Batches for which memory did not suffice, by their number of texts: they were encoded in halves, which can change
+    the last bits of their vectors."""
 
 
 def space_folder(encoder: Encoder, role: Role, root: Path | None = None) -> Path:
@@ -59,39 +65,61 @@ def encode(
     *,
     root: Path | None = None,
     shard_seconds: float = SHARD_SECONDS,
+    say: Say = lambda _: None,
 ) -> Encoded:
     """Return the vectors of `texts`, from the store where it has them, encoding and storing the others.
 
-    Raises UserError for a damaged shard, a model that returns other than finite vectors of one length, or a store that
-    cannot be written; what was stored before stays.
+    `say` is told, in a sentence each, of damaged shards, of memory that does not suffice, and of vectors of zeros.
+    Raises UserError for a model that fails or returns other than finite vectors of one length, or a store that cannot
+    be read or written; what was stored before stays.
     """
     start = time.perf_counter()
     distinct = list(dict.fromkeys(texts))
     hashes = [_hash(sent(encoder.model, text, role)) for text in distinct]
-    store = Store(space_folder(encoder, role, root), shard_seconds)
+    store, halved = Store(space_folder(encoder, role, root), shard_seconds, say), Counter[int]()
     missing = {place for place, key in enumerate(hashes) if key not in store.rows}
     if missing:
-        store.open(encoder.space(role))
-        lengths, limit = encoder.lengths(distinct, role)
-        batches = plan(lengths, limit, encoder.budget)
+        about = {name: getattr(encoder.model, name) for name in ("name", "source", "dtype")}
+        store.open(encoder.space(role) | {"shards": SHARDS, "about": about})
+        tokens_of, limit = lengths(encoder, distinct, role)
+        batches = plan(tokens_of, limit, encoder.budget)
         todo = [(batch, tokens) for batch, tokens in batches if missing.intersection(batch)]
         texts_done = tokens_done = 0
         tokens_in_all = sum(tokens for _, tokens in todo)
         try:
             for whole, tokens in todo:
                 batch = [place for place in whole if place in missing]
-                rows, vectors = _checked(encoder, [distinct[place] for place in batch], role)
-                cut = lengths[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
-                store.add([hashes[place] for place in batch], lengths[batch], cut, rows, vectors)
+                rows, vectors = matrices(encoder, [distinct[place] for place in batch], role, halved)
+                cut = tokens_of[batch] > limit if limit else np.zeros(len(batch), dtype=bool)
+                store.add([hashes[place] for place in batch], tokens_of[batch], cut, rows, vectors)
                 texts_done, tokens_done = texts_done + len(batch), tokens_done + tokens
                 progress(texts_done, len(missing), tokens_done, tokens_in_all)
         finally:  # what was encoded before an interruption is kept
             store.flush()
     seconds = time.perf_counter() - start if missing else 0.0
-    known, vectors = store.gather(hashes)
+    if halved:
+        say(
+            f"Memory did not suffice for {halved.total():,} batches of up to {max(halved)} texts; they were encoded in "
+            "halves, which can change the last bits of their vectors."
+        )
+    try:
+        known, vectors = store.gather(hashes)
+    except LostError:  # a new look at the store plans the same batches, as far as they are missing now
+        again = encode(encoder, texts, role, progress, root=root, shard_seconds=shard_seconds, say=say)
+        return replace(
+            again, encoded=again.encoded + len(missing), seconds=again.seconds + seconds, halved=again.halved + halved
+        )
     if encoder.kind != "terms" and encoder.model.similarity == "cosine":
         normalise(vectors)
     rows = known["rows"]
+    zeros = np.zeros(0, dtype=np.intp)
+    if encoder.kind != "pairs":  # a score may be 0
+        zeros = _zeros(vectors[:, 1:] if encoder.kind == "terms" else vectors, rows)
+    if len(zeros):
+        say(
+            f"{encoder.model.name} makes zeros of {len(zeros):,} of {len(distinct):,} texts ({role}), the first of "
+            f"them «{distinct[zeros[0]][:80]}»; they score 0 with everything."
+        )
     if len(distinct) < len(texts):
         index = {text: place for place, text in enumerate(distinct)}
         places = [index[text] for text in texts]
@@ -100,10 +128,12 @@ def encode(
     return Encoded(
         vectors=vectors,
         rows=rows,
-        truncated=float(known["truncated"].mean()) if len(known) else 0.0,
-        tokens=int(known["tokens"].sum()),
+        truncated=None if (known["tokens"] < 0).any() else float(known["truncated"].mean()) if len(known) else 0.0,
+        tokens=int(np.maximum(known["tokens"], 0).sum()),
         encoded=len(missing),
         seconds=seconds,
+        zeros=len(zeros),
+        halved=halved,
     )
 
 
@@ -132,25 +162,11 @@ def normalise(vectors: NDArray[np.float32]) -> None:
         vectors[start : start + ROWS] = rows / np.where(length > 0, length, 1)[:, None]
 
 
+def _zeros(weights: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return which texts have no row in which anything is not zero."""
+    filled, end = np.append(0, np.cumsum(weights.any(axis=1))), np.cumsum(rows)
+    return np.flatnonzero(filled[end] == filled[end - rows])
+
+
 def _hash(text: str) -> bytes:
     return blake(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _checked(encoder: Encoder, texts: list[str], role: Role) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return how many rows each text has, and the rows."""
-    found = encoder.encode(texts, role)
-    if isinstance(found, list):
-        rows = np.array([len(one) for one in found], dtype=np.int32)
-        vectors = np.concatenate(found)
-    else:
-        rows, vectors = np.ones(len(found), dtype=np.int32), found
-    if vectors.ndim != 2 or len(rows) != len(texts):
-        raise UserError(f"{encoder.model.name} returned an array {vectors.shape} for {len(texts)} texts.")
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        text = texts[int(np.repeat(np.arange(len(texts)), rows)[np.argmin(finite)])]
-        raise UserError(
-            f"{encoder.model.name} returned a vector with NaN or infinity for the {role} «{text[:80]}»; "
-            "the checkpoint is broken, or its dtype is too narrow for it."
-        )
-    return rows, vectors

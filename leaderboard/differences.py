@@ -14,6 +14,7 @@ from benchmark.changed import Change
 from benchmark.comparable import comparable
 from benchmark.evidence import Result
 from benchmark.paired import Paired
+from benchmark.ranking import NOT_FOUND
 from leaderboard.formats import number, plain
 from leaderboard.tables import SETTING_NAMES, Table
 from tasks import languages
@@ -195,20 +196,24 @@ def told(change: Change, measure: str, queries: Mapping[str, str], documents: Ma
         f"question: {_text(change.query_id, queries)}",
     ]
     answer = change.answers[0]
-    rank = f"rank {answer.before:,} → {answer.after:,}"
+    rank = f"rank {_rank(answer.before)} → {_rank(answer.after)}"
     lines.append(f"answer in {answer.lang}, {rank}: {_text(answer.doc_id, documents)}")
     if len(change.answers) > 1:
         best, worst = (
             [end(getattr(one, side) for one in change.answers) for side in ("before", "after")] for end in (min, max)
         )
         lines[-1] = (
-            f"{len(change.answers)} answers, ranks {best[0]:,} to {worst[0]:,} → {best[1]:,} to {worst[1]:,}; "
-            + lines[-1]
+            f"{len(change.answers)} answers, ranks {_rank(best[0])} to {_rank(worst[0])} → {_rank(best[1])} to "
+            f"{_rank(worst[1])}; {lines[-1]}"
         )
     if change.above is not None and answer.after > answer.before:
         above = [f"{rank}. {_text(doc_id, documents)} ({lang})" for rank, doc_id, lang in change.above]
         lines += [f"now above it: {text}" for text in above]
     return lines
+
+
+def _rank(rank: int) -> str:
+    return "not found" if rank == NOT_FOUND else f"{rank:,}"
 
 
 def _text(name: str, texts: Mapping[str, str]) -> str:

@@ -9,13 +9,15 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pandas as pd
 from rich.console import Group
 from rich.table import Table as Grid
 from rich.text import Text
 
+from benchmark.evidence import share
 from benchmark.summary import DIGITS
 from leaderboard.tables import Table
 
@@ -58,6 +60,29 @@ def number(value: object, kind: str = "score") -> str:
     if not float(text):
         return ".000"  # nothing has no sign
     return re.sub(r"^([+-]?)0\.", r"\1.", text)
+
+
+def computed(model: Mapping[str, Any]) -> str:
+    """Say in what and where a model of an evidence was computed, as far as it was told, and what else was chosen."""
+    where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
+    chosen = dict(model.get("how", {}))
+    depth, _ = chosen.pop("rerank-depth", 0), chosen.pop("rerank", "")
+    reranked = f"a cross-encoder on the first {depth:,} of each language" if depth else ""
+    how = [f"{name} {value}" for name, value in chosen.items()]
+    return ", ".join(filter(None, [where, *how, reranked]))
+
+
+def size(model: Mapping[str, Any]) -> str:
+    """Say how large that is which a model of an evidence makes of a text."""
+    many, family = model.get("dimensions", 0), model.get("family")
+    of = {"late": "dimensions for each token", "sparse": "terms", "lexical": "terms"}.get(str(family), "dimensions")
+    return f"{many:,} {of}"
+
+
+def truncated(model: Mapping[str, Any], digits: int = 1) -> str:
+    """Say what share of the texts of an evidence were cut."""
+    cut, named = model["truncated"], {"query": "queries", "document": "documents", "pair": "reranked pairs"}
+    return ", ".join(f"{share(cut[of], digits)} of the {many}" for of, many in named.items() if of in cut)
 
 
 def plain(text: str) -> str:

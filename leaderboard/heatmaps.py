@@ -33,7 +33,8 @@ UNSURE: dict[str, Any] = {"facecolor": "none", "edgecolor": "#5f5f5f", "linewidt
 
 def matrix(models: Sequence[Model]) -> Figure | None:
     """Draw the measure by language of question and documents."""
-    if not all((model.directed["setting"] == "cross").any() for model in models):
+    models = [model for model in models if (model.directed["setting"] == "cross").any()]
+    if not models:
         return None
     grids = [averages.matrix(model.directed, model.measure) for model in models]
     return _heat(
@@ -47,9 +48,11 @@ def matrix(models: Sequence[Model]) -> Figure | None:
 
 def alignment(models: Sequence[Model]) -> Figure | None:
     """Draw strong less weak alignment: what is lost when the answers must stand above the texts of all languages."""
-    grids = [_strong(model) - averages.matrix(model.directed, model.measure) for model in models]
-    if any(grid.size < 2 or grid.isna().all(axis=None) for grid in grids):
+    drops = [(model, _strong(model) - averages.matrix(model.directed, model.measure)) for model in models]
+    drops = [(model, grid) for model, grid in drops if grid.size > 1 and grid.notna().any(axis=None)]
+    if not drops:
         return None
+    models, grids = zip(*drops, strict=True)
     most = ceiling(max(map(abs, ends(grids))))
     return _heat(
         [model.name for model in models],

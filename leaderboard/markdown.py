@@ -4,11 +4,12 @@ The first line of every page says that a program made it, so that none is taken 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 import pandas as pd
 
+from benchmark.evidence import lists
 from leaderboard import formats, tables
 from leaderboard.boards import Board, Row
 from tasks import languages
@@ -38,15 +39,17 @@ questions as the unit, Holm's correction, 5 %). *Reported* figures are from pape
 exactly was encoded may differ, so they have no rank."""
 
 
-def overview(boards: Sequence[Board]) -> str:
-    """Return the page of all boards."""
+def overview(boards: Sequence[Board], drawn: Mapping[str, Sequence[str]]) -> str:
+    """Return the page of all boards; `drawn` are the names of the plots of each."""
     parts = [MADE, "# Leaderboard", READ, "[`index.html`](index.html) shows the same with matrices to explore; open it "
              "from a copy of this folder, it needs no network."]  # fmt: skip
     for board in boards:
         parts.append(f"## [{formats.escape_markdown(board.title)}]({_link(f'{FOLDER}/{board.slug}.md')})")
         parts.append(_facts(board))
         parts.append(formats.markdown(standings(board), title=False).rstrip())
-        parts += _pictures(board, ["quality-bias", "matrix"], f"{FOLDER}/")
+        parts += _pictures(
+            board, [name for name in ("quality-bias", "matrix") if name in drawn[board.slug]], f"{FOLDER}/"
+        )
     parts.append(
         "Made by `bench leaderboard`; `bench leaderboard --check` says whether this is what the evidence gives."
     )
@@ -136,8 +139,6 @@ def _facts(board: Board) -> str:
 def _pictures(board: Board, names: Sequence[str], folder: str) -> list[str]:
     parts = []
     for name in names:
-        if name == "quality-bias" and (len(board.results) < 2 or "multi" not in board.settings):
-            continue
         caption = CAPTIONS[name].format(measure=board.measure)
         if len(board.results) > SIDE_BY_SIDE:
             caption += f" The best {SIDE_BY_SIDE} of {len(board.results)} models."
@@ -148,7 +149,7 @@ def _pictures(board: Board, names: Sequence[str], folder: str) -> list[str]:
 def _provenance(row: Row) -> str:
     assert row.result is not None
     says = row.result.says
-    model, task = says["model"], says["task"]
+    model, task, given = says["model"], says["task"], lists(says)
     facts = {
         "made by": _code(says["command"]),
         "model": f"{_code(model['source'])} {_code(model['revision'])}".strip(),
@@ -156,11 +157,13 @@ def _provenance(row: Row) -> str:
         "data": _code(task["data_hash"]),
         "first query as sent": _code(model["first_query_as_sent"][:200]),
         "first document as sent": _code(model["first_document_as_sent"][:200]),
-        "computed": formats.escape_markdown(
-            f"{model['dtype']} on {model['device']}, {model['dimensions']} dimensions, {model['similarity']}; "
-            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {model['truncated']['query']:.1%} of "
-            f"the queries, {model['truncated']['document']:.1%} of the documents"
+        "computed": ""
+        if given
+        else formats.escape_markdown(
+            f"{formats.computed(model) or 'elsewhere'}, {formats.size(model)}, {model['similarity']}; "
+            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {formats.truncated(model)}"
         ),
+        "lists": given,
         "citation": formats.escape_markdown(model["citation"]),
         "notes": formats.escape_markdown(model["notes"]),
     }

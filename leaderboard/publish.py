@@ -17,13 +17,14 @@ def files(results: Path) -> dict[str, bytes]:
     """Return what a leaderboard consists of: content by path below `results`."""
     found = boards.read(results)
     made: dict[str, bytes] = {}
+    plotted = {}
     for board in found:
         with tempfile.TemporaryDirectory() as folder:
             drawn = plots.write(board.results[: markdown.SIDE_BY_SIDE], Path(folder), board.slug, ("svg",))
             made |= {f"{markdown.FOLDER}/{path.name}": path.read_bytes() for path in drawn}
-        names = [path.stem.removeprefix(f"{board.slug}-") for path in drawn]
-        made[f"{markdown.FOLDER}/{board.slug}.md"] = markdown.page(board, names).encode()
-    made[OVERVIEW] = markdown.overview(found).encode()
+        plotted[board.slug] = [path.stem.removeprefix(f"{board.slug}-") for path in drawn]
+        made[f"{markdown.FOLDER}/{board.slug}.md"] = markdown.page(board, plotted[board.slug]).encode()
+    made[OVERVIEW] = markdown.overview(found, plotted).encode()
     made[PAGE] = site.page(found).encode()
     return dict(sorted(made.items()))
 

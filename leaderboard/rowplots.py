@@ -55,12 +55,13 @@ QUANTILES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 
 def share(models: Sequence[Model]) -> Figure | None:
     """Draw the languages of the first ten documents, beside those of the pool."""
+    models = [model for model in models if model.says["language_share"]]
     tables = [
         pd.DataFrame({row["query_language"]: row["shares"] for row in model.says["language_share"] if row["k"] == 10}).T
         for model in models
     ]
     found = sorted({tag for table in tables for tag in table.columns})
-    if len(found) < 2 or any(table.empty for table in tables):
+    if len(found) < 2:
         return None
     asked = sorted({tag for table in tables for tag in table.index})
     tables = [table.reindex(index=asked, columns=found) for table in tables]
@@ -132,8 +133,7 @@ def _sides(at: Floats) -> tuple[Floats, Floats]:
 
 def distance(models: Sequence[Model]) -> Figure | None:
     """Draw how far apart the answers to one question stand, as quantiles over the questions."""
-    if not all(model.says["bias"] and (model.result.folder / "ranks.parquet").is_file() for model in models):
-        return None
+    models = [model for model in models if _known(model) and (model.result.folder / "ranks.parquet").is_file()]
     tables = [_distances(model) for model in models]
     if not any((table["chance"] > 0).any() for table in tables):  # one answer to each question
         return None
@@ -170,6 +170,11 @@ def distance(models: Sequence[Model]) -> Figure | None:
     )
 
 
+def _known(model: Model) -> bool:
+    """Say whether the rank distance is known: not where lists are cut off before the last answer."""
+    return any(row["rank_distance"] is not None for row in model.says["bias"])
+
+
 def _distances(model: Model) -> pd.DataFrame:
     """Return by query language the quantiles of the rank distance, its mean, the best possible, and by chance."""
     values = bias.by_query(model.result.ranks())
@@ -183,8 +188,9 @@ def _distances(model: Model) -> pd.DataFrame:
 
 def drop(models: Sequence[Model]) -> Figure | None:
     """Draw the measure in the three settings, the language with the highest value first."""
+    models = [model for model in models if len({*SETTINGS} & {*model.means}) > 1]
     shown = [setting for setting in SETTINGS if all(setting in model.means for model in models)]
-    if len(shown) < 2 or not _many(models):
+    if not models or len(shown) < 2 or not _many(models):
         return None
     tables = [model.means[shown] for model in models]
     order = pd.concat(tables).groupby(level=0).mean().sort_values(shown, ascending=False, kind="stable").index

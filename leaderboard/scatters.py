@@ -36,11 +36,14 @@ EDGE: dict[str, Any] = {"linestyle": "", "markersize": 6, "markeredgecolor": INK
 
 def scatter(models: Sequence[Model]) -> Figure | None:
     """Draw the cross value of each language of the question over its mono value."""
-    if not all({"mono", "cross"} <= set(model.means) for model in models):
+    models = [
+        model
+        for model in models
+        if {"mono", "cross"} <= {*model.means} and model.means[["mono", "cross"]].notna().all(axis=1).any()
+    ]
+    if not models:
         return None
     tables = [model.means[["mono", "cross"]].dropna() for model in models]
-    if any(table.empty for table in tables):
-        return None
     low, high = ends(tables)
     low = np.floor(low * 10) / 10
     high = max(low + 0.1, ceiling(high))
@@ -83,9 +86,11 @@ def scatter(models: Sequence[Model]) -> Figure | None:
 
 def quality_bias(models: Sequence[Model]) -> Figure | None:
     """Draw the multi value of each model over its macro rank distance."""
-    if len(models) < 2 or not all(model.says["bias"] and "multi" in model.means for model in models):
+    macro = [(model, row) for model in models for row in model.says["bias"] if row["query_language"] == "macro"]
+    known = [(model, row) for model, row in macro if row["rank_distance"] is not None]
+    if len(known) < 2:
         return None
-    rows = [next(row for row in model.says["bias"] if row["query_language"] == "macro") for model in models]
+    models, rows = zip(*known, strict=True)
     values = pd.DataFrame(
         {
             "distance": [row["rank_distance"] for row in rows],

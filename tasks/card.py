@@ -30,7 +30,16 @@ KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
     "symmetric": (bool, "true or false"),
     "options": (dict, "a table"),
 }
-VARIED = {"unit", "title", "description", "settings", "options", "languages", "files"}  # what a variant may change
+VARIED = {
+    "unit",
+    "instruction",
+    "title",
+    "description",
+    "settings",
+    "options",
+    "languages",
+    "files",
+}  # what a variant may change
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class TaskCard:
     measures: tuple[str, ...]
     folder: Path
     unit: str = ""
+    instruction: str = ""
+    """What a model with an instruction in its prompt is told to do; the field {task} of such a prompt."""
     homepage: str = ""
     contamination: str = ""
     ignore_identical_ids: bool = False

@@ -19,6 +19,7 @@ settings = ["mono", "cross", "multi"]  # own language, one other, all in one poo
 measures = ["AP", "nDCG@10", "R@1"]    # the first one is the main one
 
 # unit = "sentence"                    # what a document is; for people only
+# instruction = "Find the answer."     # for models whose prompt has one: what {{task}} stands for
 # homepage = "https://..."
 # contamination = "Which models are known to have seen the data."
 # ignore_identical_ids = true          # a document with the query's own id does not count as found

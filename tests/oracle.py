@@ -51,7 +51,6 @@ def trec(
     for topic, doc_id, relevance in collection.judgements.itertuples(index=False):
         judged[topic][doc_id] = int(relevance)
     doc_ids, langs = documents["doc_id"].to_numpy(object), documents["lang"].to_numpy(object)
-    rows = []
     by_pool: dict[str, tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]] = defaultdict(lambda: ({}, {}))
     for place, (query_id, lang, topic) in enumerate(queries[["query_id", "lang", "topic"]].itertuples(index=False)):
         for pool in pools_of(collection, lang, settings):
@@ -63,6 +62,35 @@ def trec(
             if any(qrels.values()):
                 by_pool[pool][0][query_id] = qrels
                 by_pool[pool][1][query_id] = dict(zip(ids, scores[place, inside].tolist(), strict=True))
+    return _trec_eval(by_pool, measures)
+
+
+def trec_lists(
+    collection: Collection, listed: pd.DataFrame, settings: set[str], measures: dict[str, str]
+) -> pd.DataFrame:
+    """Lists of `query_id, pool, doc_id, score` through pytrec_eval; a query without a list found nothing."""
+    lang_of = collection.documents.set_index("doc_id")["lang"]
+    judged = collection.judgements.groupby("topic")
+    by_pool: dict[str, tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]] = defaultdict(lambda: ({}, {}))
+    of = dict(iter(listed.groupby(["query_id", "pool"])))
+    for query_id, lang, topic in collection.queries[["query_id", "lang", "topic"]].itertuples(index=False):
+        for pool in pools_of(collection, lang, settings):
+            part = judged.get_group(topic)
+            inside = part if pool == ALL else part[part["doc_id"].map(lang_of).isin(pool.split("+"))]
+            if (inside["relevance"] > 0).any():
+                run = of.get((query_id, pool), listed[:0])
+                by_pool[pool][0][query_id] = {
+                    d: int(r) for d, r in zip(inside["doc_id"], inside["relevance"], strict=True)
+                }
+                scored = {d: float(np.float32(v)) for d, v in zip(run["doc_id"], run["score"], strict=True)}
+                by_pool[pool][1][query_id] = scored or {"nothing": 0.0}
+    return _trec_eval(by_pool, measures)
+
+
+def _trec_eval(
+    by_pool: dict[str, tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]], measures: dict[str, str]
+) -> pd.DataFrame:
+    rows = []
     for pool, (qrels_of, run) in by_pool.items():
         names = {name.rsplit("_", 1)[0] + "." + name.rsplit("_", 1)[1] if name[-1].isdigit() else name
                  for name in measures.values()}  # fmt: skip

@@ -70,3 +70,47 @@ def problems(draw: st.DrawFn) -> tuple[Collection, Floats, Floats]:
     copied = rng.random(len(documents)) < 0.3
     right[copied] = right[twin[copied]]
     return collection, left, right
+
+
+@st.composite
+def crowded(draw: st.DrawFn) -> tuple[Collection, Floats, Floats]:
+    """Many relevant documents, and scores that lie so near each other that estimates cannot tell them apart.
+
+    Some languages and some queries are more crowded than others, some documents are copies, some queries are documents.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    languages = LANGUAGES[: rng.integers(1, 4)]
+    documents = pd.DataFrame(
+        [(f"{rng.integers(10**6)}-{lang}-{i}", lang, f"text {i}")
+         for lang in languages for i in range(int(rng.integers(1, 40)))],
+        columns=["doc_id", "lang", "text"],
+    )  # fmt: skip
+    documents = documents.sample(frac=1, random_state=int(rng.integers(2**31))).reset_index(drop=True)
+    topics = [f"t{topic}" for topic in range(draw(st.integers(1, 4)))]
+    judgements = [
+        (topic, doc_id, 1)
+        for topic in topics
+        for doc_id in rng.choice(documents["doc_id"], size=rng.integers(1, len(documents) + 1), replace=False)
+    ]
+    queries = [(f"{topic}/{lang}", lang, "question", topic) for topic in topics for lang in LANGUAGES[:3]]
+    some = rng.choice(documents["doc_id"], size=min(len(documents), len(queries) // 2), replace=False)
+    queries = [(str(doc_id), *query[1:]) for doc_id, query in zip(some, queries, strict=False)] + queries[len(some) :]
+    collection = build(
+        documents,
+        pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic"]),
+        pd.DataFrame(judgements, columns=["topic", "doc_id", "relevance"]),
+        "crowded",
+    )
+    dim, noise = int(rng.choice([2, 24])), [0.0, 3e-7, 1e-6, 1e-4, 1.0]
+    wide = {lang: rng.choice(noise if place else noise[3:]) for place, lang in enumerate(languages)}
+    base = rng.standard_normal(dim)
+    right = np.array([base + wide[lang] * rng.standard_normal(dim) for lang in documents["lang"]], dtype=np.float32)
+    turned, apart = rng.choice([-1, 1], len(queries)), rng.choice([0, 0.1, 1, 1], len(queries))
+    left = (turned[:, None] * base + apart[:, None] * rng.standard_normal((len(queries), dim))).astype(np.float32)
+    normalise(left)
+    normalise(right)
+    if draw(st.booleans()):
+        left[rng.random(len(left)) < 0.1] = 0
+        copied = rng.random(len(right)) < 0.3
+        right[copied] = right[rng.integers(0, len(right), len(right))[copied]]
+    return collection, left, right

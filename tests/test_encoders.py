@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark import encoders, vectors
-from benchmark.encoders import Asked, sent
-from benchmark.encoders import checkpoint as checkpoints
+from benchmark.encoders import Asked, files, prompts, sent
 from benchmark.encoders.checkpoint import Checkpoint
 from tasks.errors import UserError
 
@@ -51,7 +50,15 @@ def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
     assert named.model.prompts == {"query": "passage: ", "document": "a city: "}
     assert encoders.load(str(made), Asked(query_prompt="")).model.prompts["query"] == ""
     spaces = [encoder.space(role) for encoder in (named, encoders.load(str(made))) for role in encoders.ROLES]
-    assert len({json.dumps(space) for space in spaces}) == 4
+    assert len({json.dumps(space) for space in spaces}) == 3  # one has the same prompt for its queries
+
+
+def test_a_text_that_is_sent_alike_in_both_roles_is_encoded_once(made: Path, tmp_path: Path) -> None:
+    encoder = encoders.load(str(made), Asked(query_prompt="", document_prompt=""))
+    first = vectors.encode(encoder, ["nairobi", "a city"], "query", root=tmp_path)
+    again = vectors.encode(encoder, ["a city", "kenya", "nairobi"], "document", root=tmp_path)
+    assert again.encoded == 1
+    np.testing.assert_array_equal(again.vectors[[2, 0]], first.vectors)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_prompts_are_overridden_by_name_or_text(made: Path) -> None:
     ],
 )
 def test_prompts_by_role(declared: dict[str, str | None], default: str | None, expected: tuple[str, str]) -> None:
-    found = checkpoints.prompts(declared, default, {"query": None, "document": None})
+    found = prompts.prompts(declared, default, {"query": None, "document": None})
     assert (found["query"], found["document"]) == expected
 
 
@@ -86,7 +93,7 @@ def test_declared_prompts_do_not_go_unused(
     declared: dict[str, str | None], given: tuple[str | None, str | None], says: str
 ) -> None:
     with pytest.raises(UserError, match=says):
-        checkpoints.prompts(declared, None, {"query": given[0], "document": given[1]})
+        prompts.prompts(declared, None, {"query": given[0], "document": given[1]})
 
 
 def test_prompts_that_would_go_unused_are_refused(tiny: Path) -> None:
@@ -104,20 +111,20 @@ def test_prompts_that_would_go_unused_are_refused(tiny: Path) -> None:
      ("README.md", False), ("optimizer.pt", False), ("onnx/model.onnx", False), (".git/HEAD", False)],
 )  # fmt: skip
 def test_the_fingerprint_is_of_what_makes_the_model(file: str, changes: bool, tiny: Path) -> None:
-    before = checkpoints.fingerprint(tiny)
+    before = files.fingerprint(tiny)
     path = tiny / file
     path.parent.mkdir(exist_ok=True)
     path.write_bytes((path.read_bytes() if path.is_file() else b"") + b" ")
-    assert (checkpoints.fingerprint(tiny) != before) == changes
+    assert (files.fingerprint(tiny) != before) == changes
 
 
 def test_the_fingerprint_follows_links(tiny: Path) -> None:
     elsewhere = tiny.with_name("pooling")
     shutil.move(tiny / "1_Pooling", elsewhere)
     (tiny / "1_Pooling").symlink_to(elsewhere)
-    before = checkpoints.fingerprint(tiny)
+    before = files.fingerprint(tiny)
     edit(elsewhere / "config.json", pooling_mode="cls")
-    assert checkpoints.fingerprint(tiny) != before
+    assert files.fingerprint(tiny) != before
 
 
 def test_the_dtype_is_part_of_the_space_and_changes_little(made: Path, tmp_path: Path) -> None:
@@ -185,8 +192,8 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        ("no modules", "is no checkpoint: it has no modules.json"),
-        ("plain", "is a transformers checkpoint without pooling"),
+        ("no modules", "is no checkpoint: it has neither modules.json"),
+        ("plain", "is a transformer without pooling.*--pooling mean, cls or last"),
         ("bad json", "is not valid JSON"),
         ("no weights", "cannot be loaded as a sentence-transformers checkpoint"),
         ("pickle", "is a pickle, and there are no safetensors beside it"),
@@ -195,7 +202,7 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
         ("empty weights", "holds no safetensors weights"),
         ("prompts", "declares prompts that are no texts"),
         ("config is a list", "should hold a JSON object"),
-        ("adapter", "is an adapter without its base model"),
+        ("adapter", "holds a whole model and an adapter on it"),
         ("no pooling", "failed while encoding 1 texts, the first of them «nairobi»"),
         ("inner pickle", "is a pickle, and there are no safetensors beside it"),
     ],

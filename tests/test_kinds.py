@@ -306,10 +306,12 @@ def test_a_reranked_run_and_a_second_one(
     words = ("--model", made, "--rerank", made_kinds / "cross", "--rerank-depth", 4)
     shown = run(bench, tmp_path / "one", *words)
     assert "768 pairs reranked" in shown.out
+    assert "float32 on cpu, a cross-encoder on the first 4 of each language" in shown.out
+    assert "% of the reranked pairs; tied with" in shown.out
     result = evidence.read(tmp_path / "one" / "tiny-model-cross" / "demo")
     model = valid(result.folder)["model"]
     assert model["name"] == "tiny-model+cross"
-    assert model["how"]["rerank_depth"] == 4
+    assert model["how"]["rerank-depth"] == 4
     assert model["first_query_as_sent"].startswith("query: ")
     assert model["truncated"].keys() == {"query", "document", "pair"}
     assert result.says["cost"]["pairs_reranked"] == 96 * 2 * 4
@@ -319,7 +321,7 @@ def test_a_reranked_run_and_a_second_one(
     )
     plain = encoders.load(str(made))
     keys = {
-        encoders.load(str(made), Asked(rerank=str(made_kinds / "cross"), rerank_depth=depth)).model.how["rerank_depth"]
+        encoders.load(str(made), Asked(rerank=str(made_kinds / "cross"), rerank_depth=depth)).model.how["rerank-depth"]
         for depth in (4, 5)
     }
     assert keys == {4, 5}
@@ -330,7 +332,7 @@ def test_a_reranked_run_and_a_second_one(
     assert (other["cost"]["pairs_reranked"], other["cost"]["texts_encoded"]) == (0, 0)
     assert other["directions"] == result.says["directions"]
     deeper = run(bench, tmp_path / "one", *words[:-1], 5)
-    assert "rerank_depth" in deeper.err  # why the earlier result is kept aside
+    assert "rerank-depth" in deeper.err  # why the earlier result is kept aside
     assert evidence.read(tmp_path / "one" / "tiny-model-cross" / "demo").says["cost"]["pairs_reranked"] == 96 * 2
 
 
@@ -445,7 +447,7 @@ def test_wrong_uses(made_kinds: Path, made: Path, bench: Callable[..., Ran], cac
         (("--model", made_kinds / "plain-cross"), "is a cross-encoder"),
         (("--model", made, "--rerank", made), "is no cross-encoder, which --rerank takes"),
         (("--model", made, "--rerank", made_kinds / "late"), "is no cross-encoder"),
-        (("--model", made, "--rerank", made_kinds), "is no cross-encoder"),
+        (("--model", made, "--rerank", made_kinds), "is no checkpoint: it has neither modules.json"),
         (("--model", made, "--rerank", "./none"), "There is no folder ./none; --rerank takes a cross-encoder's folder"),
         (("--model", made, "--rerank", "org/none", "--offline"), "no folder org/none, and the hub cannot give"),
         (
@@ -460,9 +462,11 @@ def test_wrong_uses(made_kinds: Path, made: Path, bench: Callable[..., Ran], cac
         (("--model", "bm25", "--rerank", three), "gives 3 numbers for a pair; a reranker gives one"),
     ):
         run(bench, tmp_path / "results", *words).failed(says)
-    for model in (["bm25", "--rerank", cross], [made_kinds / "late"], [made_kinds / "sparse"]):
+    for model in (["bm25"], ["bm25", "--rerank", cross], [made_kinds / "late"], [made_kinds / "sparse"]):
         noisy = bench("noise", "--task", "demo", "--languages", "en", "--results", tmp_path, "--model", *model)
         noisy.failed("does not make one vector of a text; noise is measured on vectors")
+        given = bench("export", "--task", "demo", "--languages", "en", "--vectors", tmp_path / "v", "--model", *model)
+        given.failed("does not make one vector of a text, so there are none to export")
     assert not list(tmp_path.rglob("evidence.json"))
 
 

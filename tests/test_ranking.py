@@ -4,13 +4,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmark import counting, measures, ranking, scoring
+from benchmark import counting, heads, measures, ranking, scoring
+from benchmark import top as toplist
 from benchmark.ranking import Ranking
 from benchmark.vectors import normalise
 from tasks.collection import Collection, build
 from tasks.errors import UserError
 from tests import oracle
-from tests.strategies import Floats, problems
+from tests.strategies import Floats, crowded, problems
 
 EVERY = {"mono", "cross", "multi", "pair"}
 relaxed = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -116,6 +117,96 @@ def test_ties_are_counted(problem: tuple[Collection, Floats, Floats]) -> None:
         for doc_id in relevant.loc[relevant["topic"] == topic, "doc_id"]
     ]
     assert ranked(collection, left, right).ties == pytest.approx(np.mean(tied))
+
+
+@settings(parent=relaxed, max_examples=400)
+@given(
+    crowded(),
+    st.sampled_from([1, 7, 10**6]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([3, 16, counting.PART]),
+    st.sampled_from([0, 1, 32, 10**6]),
+    st.sampled_from([0.01, 1, 32]),
+    st.sampled_from([1, 4, 100]),
+    st.booleans(),
+)
+def test_what_estimates_cannot_tell_is_ranked_as_by_sorting(
+    problem: tuple[Collection, Floats, Floats],
+    rows: int,
+    threads: int,
+    part: int,
+    scanned: int,
+    scored: float,
+    k: int,
+    ignore: bool,
+) -> None:
+    """By estimates, exactly, or first so and then so: whatever is thought to be cheaper, nothing changes."""
+    collection, left, right = problem
+    scores = scorer_of(collection, left, right).exact(slice(None), slice(None))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("PART", part), ("SCANNED", scanned), ("SCORED", scored)):
+            patch.setattr(counting, name, value)
+        found = ranked(collection, left, right, rows=rows, threads=threads, top=k, ignore_identical_ids=ignore)
+    ids, langs = (collection.documents[name].to_numpy(object) for name in ("doc_id", "lang"))
+    answers = collection.judgements.groupby("topic")["doc_id"].agg(set)
+    expected, lists, tied = {}, {}, 0
+    for row, (query_id, lang, topic) in enumerate(
+        collection.queries[["query_id", "lang", "topic"]].itertuples(index=False)
+    ):
+        there = [place for place in range(len(ids)) if not (ignore and ids[place] == query_id)]
+        order = sorted(there, key=lambda place: (scores[row, place], ids[place]), reverse=True)
+        lists[query_id] = [ids[place] for place in order[:k]]
+        for place in there:
+            tied += ids[place] in answers[topic] and (scores[row, there] == scores[row, place]).sum() > 1
+        for pool in oracle.pools_of(collection, lang, EVERY):
+            inside = [place for place in order if pool == ranking.ALL or langs[place] in pool.split("+")]
+            for rank, place in enumerate(inside, 1):
+                if ids[place] in answers[topic]:
+                    expected[query_id, ids[place], pool] = rank
+    key = found.ranks[["query_id", "doc_id", "pool"]].astype("str")
+    assert dict(zip(key.itertuples(index=False, name=None), found.ranks["rank"], strict=True)) == expected
+    assert found.tied == tied
+    top = found.top.astype({"query_id": "str", "doc_id": "str"})
+    assert top.groupby("query_id", sort=False)["doc_id"].agg(list).to_dict() == {q: x for q, x in lists.items() if x}
+    row, column = (pd.Index(names).get_indexer(pd.Index(top[name]))
+                   for name, names in (("query_id", collection.queries["query_id"]), ("doc_id", ids)))  # fmt: skip
+    assert np.abs(top["score"].to_numpy() - scores[row, column]).max(initial=0) <= scorer_of(*problem).error
+
+
+def test_only_what_is_in_doubt_is_scored_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Documents of one language can nearly all be told apart, those of the next not; what follows is scored alike."""
+    collection, left, right = parallel(100, ["ar", "en", "th"], 1.0)
+    alike = (collection.documents["lang"] == "en").to_numpy(copy=True)
+    alike[np.flatnonzero(collection.documents["lang"] == "ar")[:2]] = True
+    right[alike] = right[alike][:1] + np.float32(1e-7) * right[alike]
+    plain = ranked(collection, left, right)
+    asked: list[int] = []
+    exact = scoring.DotProduct.exact
+
+    def counted(self: scoring.DotProduct, queries: slice, part: slice) -> Floats:
+        asked.append(part.start)
+        return exact(self, queries, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(counting, "PART", 100)
+        patch.setattr(scoring.DotProduct, "exact", counted)
+        parts = ranked(collection, left, right, threads=1)
+    assert asked == [100, 200]
+    for one, other in ((plain.ranks, parts.ranks), (plain.top, parts.top)):
+        pd.testing.assert_frame_equal(
+            one.drop(columns="score", errors="ignore"), other.drop(columns="score", errors="ignore")
+        )
+    assert plain.tied == parts.tied > 0
+
+
+@given(st.lists(st.tuples(st.floats(width=32, allow_nan=False), st.integers(0, 2**32 - 1)), min_size=1))
+def test_keys_sort_as_scores_and_then_ids(found: list[tuple[float, int]]) -> None:
+    score, order = np.array([s for s, _ in found], dtype=np.float32), np.array([o for _, o in found], dtype=np.intp)
+    keys = heads.keys_of(score, order)
+    assert np.argsort(keys, kind="stable").tolist() == np.lexsort((order, score)).tolist()
+    assert (heads.scores_of(keys) == score).all()
+    assert (heads.order_of(keys) == order).all()
+    assert (keys >= heads.least(keys.dtype)).all()
 
 
 def parallel(topics: int, languages: list[str], noise: float, seed: int = 0) -> tuple[Collection, Floats, Floats]:
@@ -253,9 +344,9 @@ def test_one_long_vector_moves_no_other() -> None:
 
 
 def test_more_rows_than_a_block_holds() -> None:
-    row = np.repeat(np.arange(counting.MOST_ROWS, dtype=np.intp), 2)[::-1]
+    row = np.repeat(np.arange(toplist.MOST_ROWS, dtype=np.intp), 2)[::-1]
     value = np.arange(len(row), dtype=np.float32)
-    order = counting._by_row(row, value)
+    order = toplist._by_row(row, value)
     assert (np.lexsort((value, row)) == order).all()
 
 

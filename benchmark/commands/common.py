@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def show(result: "Result", shown: "Iterable[Table]") -> None:
     """Print tables of a result, and below them what it was measured on and what it cost."""
+    from benchmark.evidence import lists
     from leaderboard import formats
 
     terminal, says = console(), result.says
@@ -25,22 +26,26 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
         terminal.print()
         terminal.print(grid)
     task, model, cost = says["task"], says["model"], says["cost"]
-    cut = model["truncated"]
-    pairs = reranked = ""
-    if "pair" in cut:
-        pairs = f", {cut['pair']:.1%} of the reranked pairs"
-        reranked = f"{cost['pairs_reranked']:,} pairs reranked in {cost['rerank_seconds']:,.1f} s, "
-    lines = [
-        "",
-        f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
-        f"{model['dimensions']} dimensions, {model['dtype']} on {model['device']}",
-        f"truncated: {cut['query']:.1%} of the queries, {cut['document']:.1%} of the documents{pairs}; "
-        f"tied with another document: {says['ties']:.2%} of the answers",
-        f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
-        f"first document as sent: {model['first_document_as_sent'][:90]!r}",
-        f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, "
-        f"{reranked}ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}",
-    ]
+    texts = f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
+    tied = f"tied with another document: {says['ties']:.2%} of the answers"
+    ranked = f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}"
+    read = ""
+    if "pairs_reranked" in cost:
+        read = f"{cost['pairs_reranked']:,} pairs reranked in {cost['rerank_seconds']:,.1f} s, "
+    if given := lists(says):
+        lines = ["", texts + tied, f"lists: {given}", ranked]
+    else:
+        lines = [
+            "",
+            texts + ", ".join(filter(None, [formats.size(model), formats.computed(model)])),
+            f"truncated: {formats.truncated(model)}; {tied}",
+            f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
+            f"first document as sent: {model['first_document_as_sent'][:90]!r}",
+            f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, {read}{ranked}",
+        ]
+    zeros = model.get("zeros", {})
+    if any(zeros.values()):
+        lines.insert(3, f"nothing but zeros: {zeros['query']:,} queries, {zeros['document']:,} documents")
     terminal.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -63,6 +68,7 @@ def summary(result: "Result", setting: str | None = None, cut: "Slices | None" =
         "intervals": says.get("intervals"),
         **_tables(says, setting),
         "ties": says["ties"],
+        **({"lists": says["lists"]} if "lists" in says else {}),
         "cost": says["cost"],
         "evidence": str(result.folder),
     }

@@ -166,6 +166,7 @@ def _as_json(
 
     from benchmark import evidence
     from benchmark.comparable import comparable
+    from benchmark.ranking import NOT_FOUND
     from leaderboard import differences
 
     queries, documents, why = texts
@@ -180,7 +181,11 @@ def _as_json(
 
     def topic(change: "Change") -> "Json":
         named = {name: documents[name] for name in change.ids if name in documents}
-        return asdict(change) | {"question": queries.get(change.query_id), "texts": named}
+        answers = [
+            asdict(one) | {side: None for side in ("before", "after") if getattr(one, side) == NOT_FOUND}
+            for one in change.answers
+        ]
+        return asdict(change) | {"answers": answers, "question": queries.get(change.query_id), "texts": named}
 
     return {
         "task": evidence.label(found[0].before.says),

@@ -28,7 +28,7 @@ def noise(
     as_json: AsJson = False,
 ) -> None:
     """Encode a result's texts again in other batches, order and threads, and keep how far its scores move."""
-    from benchmark import evidence
+    from benchmark import encoders, evidence
     from benchmark import noise as noises
     from benchmark import run as runner
     from benchmark.progress import Progress
@@ -44,11 +44,13 @@ def noise(
     if not varied and not changes:
         raise UserError("There is nothing to measure; name what to vary with --vary, or another dtype with --dtypes.")
     command = command_line()
-    for one in task.prepare(cards, progress):
-        folder = evidence.prepare(results, encoder.model.name, one.card.label)
-        key = evidence.key_of(runner.key_parts(one, encoder))
-        result = evidence.stored(folder, one.card.label, key) or runner.run(one, encoder, results, progress, command)
-        rows = noises.measure(one, encoder, result, progress, varied=varied, changes=changes, texts=texts)
+    ready = task.prepare(cards, progress)
+    instructed = [[encoders.instructed(each, one.card) for each in (encoder, *changes)] for one in ready]
+    for one, (asked, *changed) in zip(ready, instructed, strict=True):
+        folder = evidence.prepare(results, asked.model.name, one.card.label)
+        key = evidence.key_of(runner.key_parts(one, asked))
+        result = evidence.stored(folder, one.card.label, key) or runner.run(one, asked, results, progress, command)
+        rows = noises.measure(one, asked, result, progress, varied=varied, changes=changed, texts=texts)
         result = evidence.amend(result, noise=rows)
         if as_json:
             says = {"task": one.card.label, "model": encoder.model.name, "noise": rows, "evidence": str(result.folder)}

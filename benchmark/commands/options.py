@@ -35,21 +35,44 @@ class ModelOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            help="A sentence-transformers checkpoint (folder or hub name), muse (the default), bm25, ngrams, or random."
+            help="A checkpoint (folder or hub name), muse (the default), bm25, ngrams, random, the https address of a "
+            "server, package.module:factory, mteb:NAME, or vectors:FOLDER."
         ),
     ] = None
     name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = ""
     citation: Annotated[str, typer.Option(help="What to cite for the model; kept with the result.")] = ""
     notes: Annotated[str, typer.Option(help="Anything to know of the model; kept with the result.")] = ""
     query_prompt: Annotated[
-        str | None, typer.Option(help='Prompt of the queries: its name in the checkpoint or its text; "" is none.')
+        str | None,
+        typer.Option(
+            help='Prompt of the queries: its name in the checkpoint, its text, or a template with {text} in it; "" is '
+            "none. {task} is the instruction of the task."
+        ),
     ] = None
     document_prompt: Annotated[str | None, typer.Option(help="Prompt of the documents, likewise.")] = None
-    dtype: Annotated[str, typer.Option(help="What the model computes in: float32, bfloat16 or float16.")] = "float32"
+    dtype: Annotated[
+        str, typer.Option(help="What the model computes in: float32, bfloat16, float16, or int8 on the processor.")
+    ] = "float32"
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens after which a text is cut. Default: the checkpoint's.", min=1)
+    ] = None
+    pooling: Annotated[
+        str, typer.Option(help="For a transformer that comes without: mean, cls or last (the last token's).")
+    ] = ""
+    base: Annotated[str, typer.Option(help="What an adapter is put on. Default: the base that it names.")] = ""
+    backend: Annotated[str, typer.Option(help="What computes: torch, onnx or openvino.")] = "torch"
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, mps, or several: cuda:0,cuda:1. Default: a GPU where there is one.")
+    ] = ""
     revision: Annotated[str, typer.Option(help="Commit, tag or branch of a model on the hub.")] = ""
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the checkpoint. Read it first.")
     ] = False
+    similarity: Annotated[
+        str,
+        typer.Option(help="How vectors are compared, if the model does not say: cosine (the default) or dot."),
+    ] = ""
+    server_model: Annotated[str, typer.Option(help="Which model of a server that has several.")] = ""
     rerank: Annotated[
         str, typer.Option(help="A cross-encoder (folder or hub name) that reorders what the model finds first.")
     ] = ""

@@ -31,7 +31,10 @@ def report(
         ),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="terminal, md, latex, csv (every direction, one row each) or json.")
+        str,
+        typer.Option(
+            "--format", help="terminal, md, latex, csv (every direction, one row each), json, or mteb (what it keeps)."
+        ),
     ] = "terminal",
     plots: Annotated[
         Path | None, typer.Option(help="Draw the plots into this folder, SVG and PNG, the results side by side.")
@@ -41,16 +44,18 @@ def report(
     from benchmark import evidence, slices
     from benchmark.bias import STRONG
     from benchmark.measures import parse
-    from leaderboard import formats, sliced, tables
+    from leaderboard import formats, mteb, sliced, tables
     from tasks.card import EVERY_SETTING, MINING
     from tasks.errors import nearest
 
-    known = ["terminal", *formats.TEXTS, "csv", "json"]
+    known = ["terminal", *formats.TEXTS, "csv", "json", "mteb"]
     if form not in known:
         raise UserError(f"«{form}» is not a format; take {', '.join(known)}.")
     kinds = [*EVERY_SETTING, STRONG]
     if setting is not None and setting not in kinds:
         raise UserError(f"«{setting}» is not a setting{nearest(setting, kinds) or '; take ' + ', '.join(kinds) + '.'}")
+    if form == "mteb" and (measure or by or len(result) > 1):
+        raise UserError("mteb keeps a file for each result, with all measures and no slices; leave the rest out.")
     name = str(parse(measure)) if measure else None
     found = [evidence.read(folder) for folder in result]
     if by and setting == MINING:
@@ -64,6 +69,11 @@ def report(
     for one, cut in zip(found, cuts, strict=True):
         if form == "json":
             print(json_text(summary(one, setting, cut)))
+        elif form == "mteb":
+            text, without = mteb.text(one, setting)
+            print(text)
+            if without:
+                print(f"{without} directions have no place in mteb's task and are left out.", file=sys.stderr)
         elif form == "csv":
             if setting == MINING:
                 table = tables.every_pair(one.says)

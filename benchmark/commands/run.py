@@ -25,11 +25,13 @@ def run(
     ready = task.prepare(cards, progress)
     for one in ready:
         runner.check(one, encoder)
+    instructed = [encoders.instructed(encoder, one.card) for one in ready]
     about = encoder.model
-    if "torch" in about.engine and about.dtype == "float32" and encoders.computes_bfloat16(about.device):
+    usual = about.family in encoders.FAMILIES.values() and about.dtype == "float32" and "backend" not in about.how
+    if usual and encoders.computes_bfloat16(about.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
-    for one in ready:
-        result = runner.run(one, encoder, results, progress, command_line())
+    for one, asked in zip(ready, instructed, strict=True):
+        result = runner.run(one, asked, results, progress, command_line())
         if as_json:
             print(json_text(summary(result)))
         else:

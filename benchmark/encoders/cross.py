@@ -9,15 +9,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import Asked, Encoder, NoVectors, Role
-from benchmark.encoders.checkpoint import Checkpoint, locate, made_as
+from benchmark.encoders import RERANKER, Asked, Encoder, Kind, NoVectors, Role, files
+from benchmark.encoders.checkpoint import Checkpoint
 from tasks.errors import UserError
+
+RERANK_TAKES = "--rerank takes a cross-encoder's folder or a hub name such as org/name"
 
 
 class Reranked(NoVectors):
@@ -41,15 +42,15 @@ class Reranked(NoVectors):
             engine=one.engine | other.engine,
             citation=asked.citation or one.citation,
             notes=asked.notes or one.notes,
-            how=one.how | {"rerank": other.fingerprint, "rerank_depth": depth},
+            how=one.how | other.how | {"rerank": other.fingerprint, "rerank-depth": depth},
         )
 
 
 class Cross(Checkpoint):
     """A checkpoint that the library loads as a CrossEncoder. Its texts are pairs (`pair`)."""
 
+    kind: Kind = "pairs"
     family = "cross"
-    library = "CrossEncoder"
 
     def config(self) -> dict[str, Any]:
         """Return nothing: what stands before a pair is for the library to know."""
@@ -59,17 +60,17 @@ class Cross(Checkpoint):
         """Keep the numbers as they are."""
         return "dot"
 
-    def needs_modules(self) -> bool:
-        """Say no: a plain classifier has none."""
-        return False
+    def conversation(self, prompt: str, role: Role) -> str | None:  # noqa: ARG002
+        """Return nothing, likewise."""
+        return None
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
         """Return the tokens of each pair by the checkpoint's own tokenizer, and how many it reads."""
-        model = self._model()
+        module = self._input(role)
         questions, documents = zip(*(json.loads(text) for text in texts), strict=True)
         with self._failing("reading the pairs"):
-            tokens = model.tokenizer(list(questions), list(documents), truncation=False, padding=False)["input_ids"]
-        limit = self.limit(model, role)
+            tokens = module.tokenizer(list(questions), list(documents), truncation=False, padding=False)["input_ids"]
+        limit = self.limit(module, role)
         return np.array([len(ids) for ids in tokens], dtype=np.int32), limit if limit < 2**31 else 0
 
     def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:  # noqa: ARG002
@@ -79,7 +80,7 @@ class Cross(Checkpoint):
         pairs = [tuple(json.loads(text)) for text in texts]
         model = self._model()
         with self.working(texts):
-            scores = model.predict(pairs, batch_size=len(pairs), show_progress_bar=False, activation_fn=Identity())
+            scores = model.predict(pairs, activation_fn=Identity(), **self.at_once(len(pairs)))
         found = np.asarray(scores, dtype=np.float32)
         if found.ndim > 1:
             raise UserError(f"{self.folder} gives {found.shape[1]} numbers for a pair; a reranker gives one.")
@@ -99,14 +100,8 @@ def over(first: Encoder, asked: Asked) -> Reranked:
     source, depth = asked.rerank, asked.rerank_depth
     if depth < 1:
         raise UserError(f"--rerank-depth is how many documents are reranked, at least 1; it is {depth}.")
-    if not Path(source).expanduser().is_dir() and (source.count("/") != 1 or source.startswith((".", "/", "~"))):
-        raise UserError(
-            f"There is no folder {source}; --rerank takes a cross-encoder's folder or a hub name such as org/name."
-        )
-    folder, commit = locate(source, "", asked.offline)
-    if made_as(folder) != "CrossEncoder":
-        raise UserError(
-            f"{source} is no cross-encoder, which --rerank takes: its files do not say that it reads pairs."
-        )
-    plain = Asked(dtype=asked.dtype, trust_remote_code=asked.trust_remote_code)
+    folder, commit = files.locate(source, "", asked.offline, RERANK_TAKES)
+    if (kind := files.kind(folder)) != "cross-encoder":
+        raise UserError(f"{source} is no cross-encoder, which --rerank takes: its files are of the kind {kind}.")
+    plain = Asked(**{name: getattr(asked, name) for name in RERANKER})
     return Reranked(first, Cross(folder, source, commit, plain), depth, asked)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import ROLES, Kind, Role
-from benchmark.encoders.checkpoint import LIBRARY, Checkpoint
+from benchmark.encoders import ROLES, Asked, Kind, Role, checkpoint, files
 
+TAKES = checkpoint.TAKES - {"base", "backend", "pooling"}
 PYLATE: dict[Role, str] = {"query": "query_prefix", "document": "document_prefix"}  # where a marker stands
 STANFORD: dict[Role, tuple[str, str]] = {  # where, and what it is otherwise
     "query": ("query_token_id", "[unused0]"),
@@ -21,23 +21,28 @@ STANFORD: dict[Role, tuple[str, str]] = {  # where, and what it is otherwise
 }
 
 
-class Late(Checkpoint):
+def load(source: str, asked: Asked) -> "Late":
+    """Return the encoder of a checkpoint, by folder or hub name."""
+    folder, commit = files.locate(source, asked.revision, asked.offline)
+    return Late(folder, source, commit, asked)
+
+
+class Late(checkpoint.Checkpoint):
     """A checkpoint that the library loads as a MultiVectorEncoder."""
 
     kind: Kind = "tokens"
     family = "late"
-    library = "MultiVectorEncoder"
-    packages = (LIBRARY, "pylate.models.Dense.Dense")  # for which the library has a module of its own
 
     def config(self) -> dict[str, Any]:
         """Return what the checkpoint says of itself, with its markers as the beginning of its prompts."""
         config = super().config()
         declared = config.get("prompts")
         prompts = dict(declared) if isinstance(declared, dict) else {}
-        told = {} if self.needs_modules() else self.said("artifact.metadata")
+        stanford = not self.recipe.own_modules
+        told = files.read(self.folder / "artifact.metadata") if stanford else {}
         for role in ROLES:
             marker = str(config.get(PYLATE[role]) or "")
-            if not self.needs_modules() and prompts.get(role) is None:
+            if stanford and prompts.get(role) is None:
                 name, usual = STANFORD[role]
                 marker = f"{told.get(name) or usual} "
             if marker:
@@ -49,21 +54,17 @@ class Late(Checkpoint):
 
         MaxSim and its mean over the tokens of a query rank alike.
         """
-        ours = self.needs_modules() and config.get("model_type") != "ColBERT"
-        normalised = any(kind.endswith(".Normalize") for kind in self.modules())
-        return "dot" if ours and not normalised else "cosine"
+        if not self.recipe.own_modules or config.get("model_type") == "ColBERT":
+            return "cosine"
+        normalised = any(str(module.get("type")).endswith(".Normalize") for module in files.modules(self.folder))
+        return "cosine" if normalised else "dot"
 
-    def needs_modules(self) -> bool:
-        """Say whether it is in a layout other than Stanford's, which has none."""
-        named = self.said("config.json").get("architectures")
-        return not (isinstance(named, list) and "HF_ColBERT" in named)
-
-    def limit(self, model: Any, role: Role) -> int:
+    def limit(self, module: Any, role: Role) -> int:
         """Return the length that queries are filled up to where that cuts them, too."""
-        expansion = getattr(model[0], "query_expansion", None)
+        expansion = getattr(module, "query_expansion", None)
         if role == "query" and expansion and expansion["strategy"] == "fixed":
             return int(expansion["length"])
-        return super().limit(model, role)
+        return super().limit(module, role)
 
     def encode(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
         """Return n matrices [tokens of the text that count, dim]."""

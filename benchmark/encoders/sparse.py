@@ -5,21 +5,31 @@ Such a model has a weight for each word piece of its vocabulary, most of them ze
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import Kind, Role
-from benchmark.encoders.checkpoint import Checkpoint
+from benchmark.encoders import Asked, Kind, Role, checkpoint, files
+
+TAKES = checkpoint.TAKES - {"base", "backend", "pooling"}
 
 
-class Sparse(Checkpoint):
+def load(source: str, asked: Asked) -> "Sparse":
+    """Return the encoder of a checkpoint, by folder or hub name."""
+    folder, commit = files.locate(source, asked.revision, asked.offline)
+    return Sparse(folder, source, commit, asked)
+
+
+class Sparse(checkpoint.Checkpoint):
     """A checkpoint that the library loads as a SparseEncoder."""
 
     kind: Kind = "terms"
     family = "sparse"
-    library = "SparseEncoder"
-    usual_similarity = "dot"
+
+    def similarity(self, config: dict[str, Any]) -> str:
+        """Return dot where the checkpoint says nothing, as the library does."""
+        return str(config.get("similarity_fn_name") or "dot")
 
     def encode(self, texts: Sequence[str], role: Role) -> list[NDArray[np.float32]]:
         """Return n matrices [terms of the text, 2], terms in ascending order: float32 holds the numbers exactly."""

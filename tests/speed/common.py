@@ -17,6 +17,7 @@ def arguments(description: str, **numbers: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="random", help="checkpoint folder, muse, or random")
     parser.add_argument("--mirror", help="as for bench run")
+    parser.add_argument("--dtype", default="float32", help="as for bench run")
     for name, value in numbers.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     return parser.parse_args()

@@ -1,0 +1,49 @@
+"""What was asked in; the devices that a model computes on out.
+
+torch is imported only where a device other than the processor is asked for or may be there: importing it takes seconds.
+"""
+
+import ctypes
+import os
+import re
+
+from tasks.errors import UserError
+
+
+def chosen(asked: str) -> tuple[str, ...]:
+    """Return the devices of a list with commas between, such as `cuda:0,cuda:1`; without one, a GPU if there is one.
+
+    Raises UserError for a name that is none, devices of several kinds, or one that is not there.
+    """
+    if not asked:
+        return ("cuda" if _driver() and _count("cuda") else "cpu",)
+    names = tuple(name.strip() for name in asked.split(","))
+    for name in names:
+        if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+            raise UserError(f"«{name}» is not a device; take cpu, cuda, cuda:1, mps, or several: cuda:0,cuda:1.")
+    kinds = {name.partition(":")[0] for name in names}
+    if len(kinds) > 1:
+        raise UserError(f"{asked} are devices of several kinds, whose vectors would differ; take one kind.")
+    if kinds != {"cpu"}:
+        (wanted,) = kinds
+        there = _count(wanted)
+        for name in names:
+            if int(name.partition(":")[2] or 0) >= there:
+                raise UserError(f"There is no device {name} here: torch finds {there or 'none'} of the kind {wanted}.")
+    return names
+
+
+def _driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _count(wanted: str) -> int:
+    import torch
+
+    if wanted == "cuda":
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return int(torch.backends.mps.is_available())
