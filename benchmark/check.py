@@ -31,7 +31,7 @@ from tasks.errors import UserError, nearest
 
 VERDICTS = ("regressed", "not comparable", "improved", "same", "within noise")
 REGRESSED, NOT_COMPARABLE, IMPROVED, SAME, WITHIN_NOISE = VERDICTS
-STOPPING = {"query prompt": "prompts", "document prompt": "prompts", "dtype": "dtype", "length": "length"}
+STOPPING = {"query prompt": "prompts", "document prompt": "prompts", "dtype": "dtype", "length": "length", "how": "how"}
 POWER = 0.8
 Floats = NDArray[np.float64]
 Row = Mapping[Any, Any]  # a cell

@@ -53,6 +53,9 @@ def comparable(before: Result, after: Result, measure: str | None = None) -> lis
         ]
         if cut := _length(one["model"], other["model"]):
             reasons.append(Reason("length", cut))
+        if (halves := [_halved(says) for says in (one, other)])[0] != halves[1]:
+            text = f"{halves[0]} batches were encoded in halves for want of memory, and now {halves[1]}"
+            reasons.append(Reason("halved", f"{text}, which moves the last bits of vectors"))
     if one["kept"] != other["kept"]:
         reasons.append(Reason("kept", "the ranks of other topics are kept; those of both are compared"))
     return reasons
@@ -99,6 +102,10 @@ def _length(one: Json, other: Json) -> str:
         for cut in (one["truncated"], other["truncated"])
     ]
     return f"the maximum length was another: it cut {shares[0]}, and now {shares[1]}"
+
+
+def _halved(says: Json) -> int:
+    return sum(row["batches"] for row in says.get("cost", {}).get("halved", ()))
 
 
 def _text(value: object) -> str:

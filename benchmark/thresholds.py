@@ -31,7 +31,7 @@ from tasks.errors import UserError, nearest
 FILE = "bench-check.toml"
 RISES = ("rank_distance", "max_rank", "own_first", "own_excess@10", "own_excess@100")
 RELATIVE = ("rank_distance", "max_rank")  # their limits are shares of what they were
-ALLOWED = ("prompts", "dtype", "length")
+ALLOWED = ("prompts", "dtype", "length", "how")
 SELECTORS = ("task", "setting", "language", "measure")
 LIMITS = ("max_drop", "min_score")
 

@@ -282,10 +282,11 @@ RUN = {"model": "x", "query prompt": "query: ", "document prompt": "passage: ", 
         ({"query prompt": ""}, "the query prompt was «query: » and is «»", "prompts"),
         ({"document prompt": "text: "}, "the document prompt was «passage: » and is «text: »", "prompts"),
         ({"dtype": "bfloat16"}, "the dtype was «float32» and is «bfloat16»", "dtype"),
+        ({"how": {"pooling": "cls"}}, "what else was chosen was nothing and is pooling cls", "how"),
     ],
 )
 def test_another_prompt_or_dtype_is_no_silent_pass(
-    changed: dict[str, str], says: str, allow: str, eleven: Eleven
+    changed: dict[str, object], says: str, allow: str, eleven: Eleven
 ) -> None:
     _, _, result = eleven
     before = Result(result.folder, result.says | {"key_parts": RUN})

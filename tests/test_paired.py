@@ -329,4 +329,9 @@ def test_what_is_compared_may_differ(pair: list[Result]) -> None:
         "the dtype was «float32» and is «bfloat16»",
     ]
     assert comparable(pair[0], pair[0]) == []
+    cost = {"halved": [{"texts": 8, "batches": 2}, {"texts": 4, "batches": 1}]}
+    other = Result(pair[0].folder, pair[0].says | {"cost": cost})
+    assert [one.text for one in comparable(pair[0], other)] == [
+        "0 batches were encoded in halves for want of memory, and now 3, which moves the last bits of vectors"
+    ]
     require([pair[0], other])
