@@ -1,11 +1,26 @@
 """Real, tiny, untrained checkpoints of other kinds: learned sparse, late interaction, cross-encoder."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from benchmark import encoders, vectors
+from benchmark.encoders import Role
 from tests.conftest import WORDS
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "."]
+TEXTS = [
+    "what is the capital of kenya",
+    "nairobi .",
+    "a city of the capital",
+    "passage . is",
+    "is",
+    "zebra",
+    "of kenya a",
+]
 
 
 def backbone(folder: Path, model: str, **changes: Any) -> Path:
@@ -71,3 +86,40 @@ def cross(folder: Path, labels: int = 1) -> Path:
     plain = backbone(folder.with_name(f"plain-{folder.name}"), "BertForSequenceClassification", num_labels=labels)
     CrossEncoder(str(plain), device="cpu").save(str(folder), create_model_card=False)
     return folder
+
+
+def decoding(folder: Path) -> Path:
+    """A cross-encoder that is a decoder with rotary positions: how much likelier one word is after both texts."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.cross_encoder.modules import LogitScore
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    plain = backbone(folder.with_name("plain-decoding"), "BertModel")
+    words = AutoTokenizer.from_pretrained(str(plain))
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=32, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(plain)
+    words.save_pretrained(plain)
+    modules = [Transformer(str(plain), transformer_task="text-generation"), LogitScore(9, 10)]
+    CrossEncoder(modules=modules, device="cpu").save(str(folder), create_model_card=False)
+    return folder
+
+
+def copy(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / folder.name))
+
+
+def edit(path: Path, **changes: object) -> None:
+    says = json.loads(path.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in (says | changes).items() if value != "gone"}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def kept(encoder: encoders.Encoder, role: Role, root: Path) -> list[np.ndarray[Any, Any]]:
+    found = vectors.encode(encoder, TEXTS, role, root=root)
+    return np.split(found.vectors, np.cumsum(found.rows)[:-1])

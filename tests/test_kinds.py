@@ -29,42 +29,10 @@ from tasks.collection import Collection
 from tasks.errors import UserError
 from tests import kinds, oracle
 from tests.conftest import Ran
+from tests.kinds import TEXTS, copy, edit, kept
 
 ROOT = Path(__file__).parent.parent
-TEXTS = [
-    "what is the capital of kenya",
-    "nairobi .",
-    "a city of the capital",
-    "passage . is",
-    "is",
-    "zebra",
-    "of kenya a",
-]
 quiet = Progress(Console(stderr=True))
-
-
-@pytest.fixture(scope="session")
-def made_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a checkpoint of each kind."""
-    folder = tmp_path_factory.mktemp("kinds")
-    for make in (kinds.sparse, kinds.late, kinds.cross):
-        make(folder / make.__name__)
-    return folder
-
-
-def copy(folder: Path, to: Path) -> Path:
-    return Path(shutil.copytree(folder, to / folder.name))
-
-
-def edit(path: Path, **changes: object) -> None:
-    says = json.loads(path.read_text(encoding="utf-8"))
-    kept = {name: value for name, value in (says | changes).items() if value != "gone"}
-    path.write_text(json.dumps(kept), encoding="utf-8")
-
-
-def kept(encoder: encoders.Encoder, role: Role, root: Path) -> list[np.ndarray[Any, Any]]:
-    found = vectors.encode(encoder, TEXTS, role, root=root)
-    return np.split(found.vectors, np.cumsum(found.rows)[:-1])
 
 
 def small(languages: tuple[str, ...] = ("en", "sw"), topics: int = 6) -> Collection:
