@@ -94,7 +94,7 @@ def _prevents(one: Json, other: Json, measure: str | None) -> dict[str, str]:
 
 def _length(one: Json, other: Json) -> str:
     """Say that another maximum length is at work: texts of as many tokens as before, of which another share is cut."""
-    cuts = [[model["truncated"][role] for role in ROLES] for model in (one, other)]
+    cuts = [[model.get("truncated", {}).get(role) for role in ROLES] for model in (one, other)]
     if one.get("tokens") != other.get("tokens") or cuts[0] == cuts[1]:
         return ""
     shares = [

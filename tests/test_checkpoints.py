@@ -116,6 +116,25 @@ def test_a_maximum_length_cuts_and_is_counted(made: Path) -> None:
     assert longer.truncated == 0
 
 
+def test_a_maximum_length_that_leaves_no_word_is_refused(made: Path) -> None:
+    for length in (1, 2):
+        with pytest.raises(UserError, match="2 tokens stand around every text; --max-length has to be more"):
+            encoders.load(str(made), Asked(max_length=length)).encode(TEXTS, "query")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "qwen3"])
+def test_texts_are_cut_at_the_last_position_where_no_file_says_a_length(name: str, made: Path, tmp_path: Path) -> None:
+    plain = Path(shutil.copytree(made, tmp_path / "plain"))
+    edit(plain / "tokenizer_config.json", model_max_length=int(1e30))
+    folder = models.decoder(name, plain, tmp_path / name, "right")
+    long = "nairobi " * 100
+    encoder = encoders.load(str(folder), Asked(pooling="mean"))
+    assert encoder.lengths([long], "query")[1] == 32
+    assert np.isfinite(encoder.encode([long], "query")).all()
+    with pytest.raises(UserError, match="has positions for 32 tokens, less than --max-length 40"):
+        encoders.load(str(folder), Asked(pooling="mean", max_length=40))
+
+
 def test_a_maximum_length_beyond_the_positions_is_refused(plain: Path) -> None:
     with pytest.raises(UserError, match="positions for 32 tokens, less than --max-length 33"):
         encoders.load(str(plain), Asked(pooling="mean", max_length=33))
@@ -185,6 +204,47 @@ def test_an_adapter_runs_on_its_base(made: Path, plain: Path, tmp_path: Path) ->
     np.testing.assert_allclose(unit(np.asarray(on_made.encode(TEXTS, "query"))), expected, atol=1e-5)
     with pytest.raises(UserError, match="says itself how its vectors are made"):
         encoders.load(str(folder), Asked(base=str(made), pooling="mean"))
+
+
+def test_an_adapter_reads_texts_as_it_was_trained_to(plain: Path, tmp_path: Path) -> None:
+    """With the tokenizer beside it, which here puts nothing behind a text."""
+    folder = models.adapter(plain, tmp_path / "adapter")
+    base = unit(models.pooled(models.merged(plain, folder, tmp_path / "merged"), TEXTS, "last"))
+    np.testing.assert_allclose(encoded(folder, Asked(pooling="last")).vectors, base, atol=1e-5)
+    words = models.tokenizer(plain)
+    words.backend_tokenizer.post_processor = None
+    words.save_pretrained(tmp_path / "merged")
+    words.save_pretrained(folder)
+    expected = unit(models.pooled(tmp_path / "merged", TEXTS, "last"))
+    assert not np.allclose(expected, base, atol=1e-2)
+    np.testing.assert_allclose(encoded(folder, Asked(pooling="last")).vectors, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("with_modules", [True, False])
+def test_weights_that_no_file_holds_are_named(with_modules: bool, made: Path, plain: Path, tmp_path: Path) -> None:
+    """They would be drawn at random, and their scores with them."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = Path(shutil.copytree(made if with_modules else plain, tmp_path / "harmed"))
+    asked = PLAIN if with_modules else Asked(pooling="mean")
+    encoders.load(str(folder), asked).encode(TEXTS, "query")
+    whole = load_file(folder / "model.safetensors")
+    save_file({name: some for name, some in whole.items() if "layer.1." not in name}, folder / "model.safetensors")
+    with pytest.raises(UserError, match=r"lack encoder\.layer\.1\.\S+ and \d+ more weights"):
+        encoders.load(str(folder), asked).encode(TEXTS, "query")
+    save_file({name: some for name, some in whole.items() if "pooler" not in name}, folder / "model.safetensors")
+    encoders.load(str(folder), asked).encode(TEXTS, "query")
+
+
+def test_weights_that_an_adapter_lacks_are_named(plain: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = models.adapter(plain, tmp_path / "adapter")
+    whole = load_file(folder / "adapter_model.safetensors")
+    harmed = {name.replace("encoder", "enc"): some for name, some in whole.items()}
+    save_file(harmed, folder / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"lack encoder\S+ and \d+ more weights"):
+        encoders.load(str(folder), Asked(pooling="mean")).encode(TEXTS, "query")
 
 
 def test_an_adapter_that_the_library_saved_has_its_own_modules(made: Path, tmp_path: Path) -> None:
@@ -344,6 +404,9 @@ def test_several_devices_share_a_batch(made: Path) -> None:
     assert two.budget == 2 * one.budget
     assert two.model == one.model
     texts = [*TEXTS, "kenya"]
+    assert isinstance(two, checkpoint.Checkpoint)
+    shared = two._shared(5)
+    assert (len(shared["pool"]["processes"]), shared["chunk_size"]) == (2, 3)
     for role in encoders.ROLES:
         np.testing.assert_allclose(np.asarray(two.encode(texts, role)), np.asarray(one.encode(texts, role)), atol=1e-6)
 

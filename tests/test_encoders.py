@@ -205,6 +205,7 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
         ("adapter", "holds a whole model and an adapter on it"),
         ("no pooling", "failed while encoding 1 texts, the first of them «nairobi»"),
         ("inner pickle", "is a pickle, and there are no safetensors beside it"),
+        ("pickle and others", "is a pickle, and there are no safetensors beside it"),
     ],
 )
 def test_a_broken_checkpoint_is_named(harm: str, says: str, tiny: Path) -> None:
@@ -219,6 +220,9 @@ def test_a_broken_checkpoint_is_named(harm: str, says: str, tiny: Path) -> None:
         (tiny / "pytorch_model.bin").write_bytes(b"x")
     if harm in ("no weights", "pickle"):
         weights.unlink()
+    if harm == "pickle and others":
+        (tiny / "1_Pooling" / "pytorch_model.bin").write_bytes(b"x")
+        (tiny / "1_Pooling" / "other.safetensors").write_bytes(weights.read_bytes())
     if harm == "inner pickle":
         (tiny / "2_Dense").mkdir()
         (tiny / "2_Dense" / "pytorch_model.bin").write_bytes(b"x")

@@ -244,6 +244,13 @@ def test_what_cannot_be_meant_is_one_sentence(
     assert not Path("out").exists()
 
 
+def test_an_instruction_is_that_of_the_task(bench: Bench, place: Path, made: Path) -> None:
+    words = ("--model", made, "--task", "demo", "--languages", "en", "--query-prompt", "{task} : {text}")
+    assert bench("export", *words, "--vectors", "out").code == 0
+    note = json.loads(Path("out", export.NOTE).read_text("utf-8"))
+    assert note["model"]["prompts"]["query"] == f"{card.find('demo').instruction} : "
+
+
 def test_a_result_of_lists_of_one_language_has_none_of_all(bench: Bench, place: Path) -> None:
     assert bench("export", *DEMO, "--settings", "mono", "--runs", "runs").code == 0
     assert bench("score", "runs", *DEMO[2:]).code == 0

@@ -62,6 +62,17 @@ def test_a_graph_gives_the_vectors_of_torch(backend: str, made: Path, graph: Pat
     assert other.space("query") != torch.space("query")
 
 
+def test_a_graph_cuts_as_its_model_does(made: Path, cache: Path, tmp_path: Path) -> None:
+    """Queries at a length of their own."""
+    folder = Path(shutil.copytree(made, tmp_path / "short"))
+    models.edit(folder / "sentence_bert_config.json", query_length=4)
+    torch, other = load(folder), load(folder, backend="onnx")
+    limits: dict[encoders.Role, int] = {"query": 4, "document": 12}
+    for role, limit in limits.items():
+        assert torch.lengths(TEXTS, role)[1] == other.lengths(TEXTS, role)[1] == limit
+        np.testing.assert_allclose(other.encode(TEXTS, role), torch.encode(TEXTS, role), atol=1e-5)
+
+
 def test_a_graph_is_made_once(made: Path, graph: Path) -> None:
     at = graph.stat().st_mtime_ns
     load(made, backend="onnx", max_length=5).encode(TEXTS, "query")

@@ -142,6 +142,26 @@ def test_a_sentence_transformer_is_run_as_its_checkpoint(kind: str, write: Write
     assert named.model.prompts == {"query": "passage: ", "document": ""}
 
 
+READY = """
+    from sentence_transformers import SentenceTransformer
+    import numpy as np
+
+    class Small:
+        def encode(self, texts):
+            return np.eye(3)[: len(texts)]
+
+    small, ready = Small(), SentenceTransformer({!r}, device="cpu")
+"""
+
+
+def test_a_model_may_stand_in_the_module_itself(write: Write, made: Path) -> None:
+    source, texts = write(READY.format(str(made))), ["what is nairobi", "kenya"]
+    expected = np.asarray(encoders.load(str(made)).encode(texts, "query"))
+    np.testing.assert_allclose(encoded(f"{source}:ready", texts), expected, atol=1e-6)
+    for name in ("small", "Small"):
+        np.testing.assert_allclose(encoded(f"{source}:{name}", texts), np.eye(3)[:2])
+
+
 def test_a_prompt_is_text_put_before_for_what_declares_none(write: Write) -> None:
     source = f"{write('def make(texts, role): return [[len(t)] for t in texts]')}:make"
     assert encoded(source, ["word"], query_prompt="ask: ").tolist() == [[9]]
@@ -160,6 +180,26 @@ def test_tensors_are_read(write: Write) -> None:
     found = encoded(f"{source}:make", ["a", "b"])
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.ones((2, 3)))
+
+
+def test_vectors_of_one_dtype_are_not_taken_for_those_of_another(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write("""
+        import os
+
+        class Model:
+            dtype = os.environ["DTYPE"]
+
+            def encode(self, texts):
+                return [[1.0]] * len(texts)
+    """)
+    spaces = []
+    for dtype in ("float32", "bfloat16"):
+        monkeypatch.setenv("DTYPE", dtype)
+        sys.modules.pop(source, None)
+        encoder = encoders.load(f"{source}:Model")
+        assert encoder.model.dtype == dtype
+        spaces.append(encoder.space("query"))
+    assert spaces[0] != spaces[1]
 
 
 def test_the_fingerprint_is_of_the_source_and_of_what_it_says(write: Write, bench: Bench) -> None:
@@ -181,8 +221,8 @@ def test_the_fingerprint_is_of_the_source_and_of_what_it_says(write: Write, benc
         ("import nothing_of_that_name", r"failed when it was imported.*line 1\): ModuleNotFoundError: No module named"),
         ("def make(:", r"failed when it was imported .*\.py, line 1\): SyntaxError"),
         ("raise SystemExit('usage: x')", r"failed when it was imported .*\.py, line 1\): SystemExit: usage: x\.$"),
-        ("def other(): pass", r"mine.*\.py has no function «make»; --model takes package.module:factory"),
-        ("make = 3", "has no function «make»"),
+        ("def other(): pass", r"mine.*\.py has no function and no model «make»; --model takes package.module:factory"),
+        ("make = 3", "has no function and no model «make»"),
         ("def make():\n    return {}['weights']", r"failed when it made the model .*py, line 2\): KeyError: 'weights'"),
         ("def make(): return 3", "made an object of int, which is no model: it has no encode_query and no encode"),
         ("def make(): pass", "made an object of NoneType"),

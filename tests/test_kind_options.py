@@ -237,8 +237,38 @@ def test_what_makes_no_sense_is_refused(kind: str, asked: dict[str, Any], says: 
 
 def test_a_query_that_is_filled_up_is_not_cut(made_kinds: Path) -> None:
     encoder = encoders.load(str(made_kinds / "late"), Asked(max_length=6))
-    with pytest.raises(UserError, match="its queries are filled up to 8 tokens, and --max-length is less"):
+    with pytest.raises(UserError, match="its queries are filled up to 8 tokens; --max-length has to be as many"):
         encoder.lengths(TEXTS, "query")
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone", "refused"),
+    [
+        ("cross", "classifier", True),
+        ("cross", "pooler", True),
+        ("sparse", "predictions.transform", True),
+        ("late", "attention", True),
+        ("late", "pooler", False),
+    ],
+)
+def test_weights_that_no_file_holds_are_named(
+    kind: str, gone: str, refused: bool, made_kinds: Path, tmp_path: Path
+) -> None:
+    """A score of a pair is built on the pooler, a vector of a token is not."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = copy(made_kinds / kind, tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    left = {name: weight for name, weight in weights.items() if gone not in name}
+    assert len(left) < len(weights)
+    save_file(left, folder / "model.safetensors", metadata={"format": "pt"})
+    encoder = crossing(folder) if kind == "cross" else encoders.load(str(folder))
+    texts = PAIRS if kind == "cross" else TEXTS
+    if refused:
+        with pytest.raises(UserError, match="cannot be loaded as a .* checkpoint: its files lack .*"):
+            encoder.lengths(texts, "query")
+    else:
+        encoder.lengths(texts, "query")
 
 
 @pytest.mark.parametrize(("kind", "said"), [("sparse", "sparse"), ("late", "multi-vector"), ("cross", "cross-encoder")])

@@ -416,7 +416,7 @@ def test_wrong_uses(made_kinds: Path, made: Path, bench: Callable[..., Ran], cac
         (("--model", made, "--rerank", made), "is no cross-encoder, which --rerank takes"),
         (("--model", made, "--rerank", made_kinds / "late"), "is no cross-encoder"),
         (("--model", made, "--rerank", made_kinds), "is no checkpoint: it has neither modules.json"),
-        (("--model", made, "--rerank", "./none"), "There is no folder ./none; --rerank takes a cross-encoder's folder"),
+        (("--model", made, "--rerank", "./none"), "There is no folder ./none, and it is no name on the hub"),
         (("--model", made, "--rerank", "org/none", "--offline"), "no folder org/none, and the hub cannot give"),
         (
             ("--model", made, "--rerank", cross, "--rerank-depth", 0),

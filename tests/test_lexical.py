@@ -328,7 +328,7 @@ def test_how_it_scores_is_part_of_the_key() -> None:
         (("run", "--model", "bm25", "--task", "demo", "--revision", "x"), "bm25 takes no --revision"),
         (("noise", "--model", "bm25", "--task", "demo"), "bm25 does not make one vector of a text"),
         (("noise", "--model", "ngrams", "--task", "demo", "--dtypes", "float16"), "ngrams does not make one vector"),
-        (("run", "--model", "bm52", "--task", "demo"), "There is no folder bm52; --model takes"),
+        (("run", "--model", "bm52", "--task", "demo"), "There is no folder bm52, and it is no name on the hub"),
     ],
 )
 def test_wrong_uses(words: tuple[str, ...], says: str, bench: Callable[..., Ran], cache: Path, tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ HARMS: list[tuple[Callable[[Path], object], str]] = [
     (lambda f: (f / "queries.npy").write_bytes(b""), r"queries\.npy is no array of numbers as numpy\.save"),
     (lambda f: (f / "queries.npy").write_bytes((f / "queries.npy").read_bytes()[:-9]), "is no array of numbers"),
     (lambda f: np.savez((f / "queries.npy").open("wb"), a=np.ones(3)), "is an archive of arrays"),
-    (lambda f: shutil.rmtree(f), "There is no folder .*dump; write --model vectors:FOLDER"),
+    (lambda f: shutil.rmtree(f), "There is no folder .*dump»; write --model vectors:FOLDER"),
 ]  # fmt: skip
 
 

@@ -71,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send(403, {"message": "no"})
             return
         texts = body["input"] if local.kind == "openai" else body["inputs"]
+        if len(texts) > local.most:
+            self.send(422, {"error": f"batch size {len(texts)} > maximum allowed batch size {local.most}"})
+            return
         if self.path == "/tokenize" and local.kind == "inference" and local.tokenizes:
             self.send(200, [[{"id": 1}] * (2 + len(text.split())) for text in texts])
             return
@@ -101,7 +104,7 @@ class Local(ThreadingHTTPServer):
     def __init__(self, kind: str, encode: Callable[[list[str]], NDArray[np.float32]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.kind, self.encode = kind, encode
-        self.names, self.wanted, self.tokenizes = ["tiny"], "", True
+        self.names, self.wanted, self.tokenizes, self.most = ["tiny"], "", True, 32
         self.info: dict[str, Any] = {
             "model_id": "org/tiny", "model_sha": "abc123", "model_dtype": "float16", "max_input_length": 8,
             "model_type": {"embedding": {"pooling": "mean"}}, "version": "1.7.1", "max_client_batch_size": 32,
@@ -446,6 +449,20 @@ def test_tokens_are_unknown_where_the_server_does_not_count(local: Callable[...,
     unknown = encoded(other.url)
     assert (unknown.truncated, unknown.tokens) == (None, 0)
     assert encoded(other.url).truncated is None  # nor from the store
+
+
+def test_what_is_too_much_at_once_is_asked_in_halves(local: Callable[..., Local]) -> None:
+    """Vectors and tokens."""
+    server = local("inference")
+    whole = encoded(server.url)
+    server.most = 7
+    encoder = encoders.load(server.url)
+    assert encoder.lengths(TEXTS, "query")[0].tolist() == [9] * len(TEXTS)
+    np.testing.assert_array_equal(np.asarray(encoder.encode(TEXTS, "query")), of_random(TEXTS))
+    assert whole.tokens == 300 * 9
+    server.most = 0
+    with pytest.raises(UserError, match="batch size 1 > maximum allowed batch size 0.*, for the text «is nairobi 0"):
+        encoder.encode(TEXTS, "query")
 
 
 def test_a_dot_product_model_keeps_its_lengths(local: Callable[..., Local]) -> None:

@@ -36,7 +36,7 @@ def export(
     ] = None,
 ) -> None:
     """Write runs, judgements or vectors that other tools read."""
-    from benchmark import evidence, export, systems
+    from benchmark import encoders, evidence, export, systems
     from benchmark.progress import Progress
     from benchmark.ranking import TOP
 
@@ -76,6 +76,7 @@ def export(
         if vectors is not None and encoder is not None and encoder.kind != "vector":
             raise UserError(f"{encoder.model.name} does not make one vector of a text, so there are none to export.")
         (ready,) = task.prepare(cards, progress)
+        encoder = encoders.instructed(encoder, ready.card) if encoder else None
         about = export.of_task(ready, encoder.model if encoder else None)
         system = systems.prepare(ready.card, ready.collection, encoder, progress, ready.settings) if encoder else None
         if system is not None and vectors is not None:

@@ -196,7 +196,7 @@ def family_of(source: str, asked: Asked = Asked()) -> str:
     scheme, colon, _ = source.partition(":")
     if colon and scheme in SCHEMES:
         return SCHEMES[scheme]
-    if IN_PYTHON.fullmatch(source):
+    if IN_PYTHON.fullmatch(source) and not Path(source).is_dir():
         return "given"
     folder, _ = files.locate(source, asked.revision, asked.offline)
     kind = files.kind(folder)

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent
+from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent, similarity_of
 from tasks.errors import UserError
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -48,15 +48,17 @@ class Checkpoint:
         self.trust_remote_code = asked.trust_remote_code
         self.recipe = recipe.of(folder, source, asked)
         config = self.config()
-        similarity = self.similarity(config)
-        if similarity not in ("cosine", "dot"):
-            raise UserError(f"{source} compares vectors by «{similarity}»; only cosine and dot are scored here.")
         found = prompts.of_checkpoint(config, {"query": asked.query_prompt, "document": asked.document_prompt})
         rendered = {role: self.conversation(prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
         if any(TASK in prompt for prompt in self.unrendered.values()):
             raise UserError(f"{source} gets conversations, whose prompts have no {TASK}; write the instruction out.")
-        how = {"pooling": asked.pooling, "max-length": asked.max_length, "backend": asked.backend}
+        how = {
+            "pooling": asked.pooling,
+            "max-length": asked.max_length,
+            "backend": asked.backend,
+            "trust-remote-code": asked.trust_remote_code,
+        }
         devices, kind = self.recipe.devices, self.recipe.device_kind
         self.budget = (STATIC_BUDGET if self.recipe.kind == "static" else BUDGET[kind]) * len(devices)
         self.model = Model(
@@ -66,7 +68,7 @@ class Checkpoint:
             revision=revision,
             fingerprint=_fingerprint(self.recipe.parts, asked.trust_remote_code),
             parameters=sum(map(files.parameters, self.recipe.parts)),
-            similarity=cast(Literal["cosine", "dot"], similarity),
+            similarity=similarity_of(asked, self.similarity(config)),
             dtype=asked.dtype,
             device=kind,
             prompts={role: rendered[role] or prompt for role, prompt in found.items()},
@@ -105,19 +107,18 @@ class Checkpoint:
             "device": model.device,
             "engine": model.engine,
             "similarity": model.similarity,
-            "own code": self.trust_remote_code,
             **({"how": model.how} if model.how else {}),
         }
 
     def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
-        """Return tokens by the checkpoint's own tokenizer; characters where it has none of the usual kind."""
+        """Return tokens by the checkpoint's own tokenizer; nothing known where it has none of the usual kind."""
         whole = [sent(self.model, text, role) for text in texts]
         module = self._input(role)
         tokenizer = module.tokenizer
         if hasattr(tokenizer, "encode_batch"):
             return _looked_up(tokenizer, whole)
         if not callable(tokenizer):
-            return np.array([len(text) for text in whole], dtype=np.int32), 0
+            return np.full(len(texts), -1, dtype=np.int32), 0
         with self._failing("reading the texts"):
             special = role not in self.unrendered  # a chat template writes them itself
             tokens = tokenizer(whole, add_special_tokens=special, truncation=False, padding=False)["input_ids"]
@@ -138,7 +139,9 @@ class Checkpoint:
         encode = model.encode_query if role == "query" else model.encode_document
         whole, prompt = prompts.parts(self.unrendered.get(role, self.model.prompts[role]), list(texts))
         with self.working(texts):
-            return encode(whole, prompt=prompt, **self.at_once(len(texts)), **how)
+            return encode(
+                whole, prompt=prompt, batch_size=len(texts), show_progress_bar=False, **self._shared(len(texts)), **how
+            )
 
     @contextmanager
     def working(self, texts: Sequence[str]) -> Iterator[None]:
@@ -154,12 +157,11 @@ class Checkpoint:
         with self._failing(f"looking for the way of the {role}"):
             return first.sub_modules[first._resolve_route(task=role, modality="text")][0]
 
-    def at_once(self, texts: int) -> dict[str, Any]:
-        """Return how the library is told to take so many texts as one batch, of which each device gets one part."""
-        whole = {"batch_size": texts, "show_progress_bar": False}
+    def _shared(self, texts: int) -> dict[str, Any]:
+        """Return how a batch is shared among several devices: each gets one part."""
         if len(self.recipe.devices) == 1:
-            return whole
-        return whole | {"pool": self._pool(), "chunk_size": math.ceil(texts / len(self.recipe.devices))}
+            return {}
+        return {"pool": self._pool(), "chunk_size": math.ceil(texts / len(self.recipe.devices))}
 
     def _start(self) -> Any:
         model = self._model()

@@ -18,8 +18,6 @@ from benchmark.encoders import RERANKER, Asked, Encoder, Kind, NoVectors, Role, 
 from benchmark.encoders.checkpoint import Checkpoint
 from tasks.errors import UserError
 
-RERANK_TAKES = "--rerank takes a cross-encoder's folder or a hub name such as org/name"
-
 
 class Reranked(NoVectors):
     """A model and a cross-encoder that reorders what it finds first. Who scores its texts is `benchmark.rerank`."""
@@ -80,7 +78,13 @@ class Cross(Checkpoint):
         pairs = [tuple(json.loads(text)) for text in texts]
         model = self._model()
         with self.working(texts):
-            scores = model.predict(pairs, activation_fn=Identity(), **self.at_once(len(pairs)))
+            scores = model.predict(
+                pairs,
+                activation_fn=Identity(),
+                batch_size=len(pairs),
+                show_progress_bar=False,
+                **self._shared(len(pairs)),
+            )
         found = np.asarray(scores, dtype=np.float32)
         if found.ndim > 1:
             raise UserError(f"{self.folder} gives {found.shape[1]} numbers for a pair; a reranker gives one.")
@@ -100,7 +104,7 @@ def over(first: Encoder, asked: Asked) -> Reranked:
     source, depth = asked.rerank, asked.rerank_depth
     if depth < 1:
         raise UserError(f"--rerank-depth is how many documents are reranked, at least 1; it is {depth}.")
-    folder, commit = files.locate(source, "", asked.offline, RERANK_TAKES)
+    folder, commit = files.locate(source, "", asked.offline)
     if (kind := files.kind(folder)) != "cross-encoder":
         raise UserError(f"{source} is no cross-encoder, which --rerank takes: its files are of the kind {kind}.")
     plain = Asked(**{name: getattr(asked, name) for name in RERANKER})

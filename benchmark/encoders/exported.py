@@ -54,16 +54,8 @@ class Exported(torch.nn.Module):
         self.first = [model[0]]  # in a list, so that it is no part of what torch computes
         self.path, self.backend = path, backend
         self.running: tuple[int, Runner] | None = None
-
-    @property
-    def tokenizer(self) -> Any:
-        """Return the checkpoint's own."""
-        return self.first[0].tokenizer
-
-    @property
-    def max_seq_length(self) -> Any:
-        """Return the checkpoint's own."""
-        return self.first[0].max_seq_length
+        for name in ("tokenizer", "max_seq_length", "query_length", "document_length"):
+            setattr(self, name, getattr(model[0], name, None))
 
     def preprocess(self, texts: list[str], prompt: str | None = None, **options: Any) -> dict[str, Any]:
         """Return tokens."""

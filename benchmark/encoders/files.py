@@ -21,8 +21,7 @@ LIBRARY = ("sentence_transformers.", "pylate.models.Dense.Dense")  # for the lat
 OTHER_FOLDERS = {"onnx", "openvino", "runs", "assets", "eval"}
 OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png", ".jpg", ".csv", ".pdf", ".lock"}
 OTHER_FILES = {"trainer_state.json", "LICENSE", "LICENSE.txt", "NOTICE"}
-MODEL_TAKES = "--model takes a checkpoint's folder, a hub name such as org/name, muse, bm25, ngrams, or random"
-PICKLES = ("pytorch_model*.bin", "adapter_model*.bin")
+PICKLES = {"pytorch_model*.bin": "model*.safetensors", "adapter_model*.bin": "adapter_model*.safetensors"}
 # What sentence-transformers (and PyLate: ColBERT) calls the models that make no single vector of a text.
 SAVED_AS = {
     "SparseEncoder": "sparse",
@@ -37,11 +36,10 @@ POSITIONS_AFTER_PADDING = {
 }  # fmt: skip
 
 
-def locate(source: str, revision: str, offline: bool, takes: str = MODEL_TAKES) -> tuple[Path, str]:
+def locate(source: str, revision: str, offline: bool) -> tuple[Path, str]:
     """Return the folder of a checkpoint and its hub commit ("" for a folder of one's own).
 
-    Raises UserError if there is no such folder (`takes` says what there could be), or the hub does not have it or
-    cannot be reached.
+    Raises UserError if there is no such folder, or the hub does not have it or cannot be reached.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -49,7 +47,10 @@ def locate(source: str, revision: str, offline: bool, takes: str = MODEL_TAKES) 
             raise UserError(f"{source} is a folder and has no revisions; leave --revision out.")
         return folder, ""
     if source.count("/") != 1 or source.startswith((".", "/", "~")):
-        raise UserError(f"There is no folder {source}; {takes}.")
+        raise UserError(
+            f"There is no folder {source}, and it is no name on the hub, such as org/name; what else a model may be "
+            "is in docs/models.md."
+        )
     path = _snapshot(source, revision, offline)
     return path, path.name
 
@@ -201,6 +202,8 @@ def positions(folder: Path) -> int:
             says = read(path)
             says = table(says, "text_config") or says
             count, padding = says.get("max_position_embeddings"), says.get("pad_token_id")
+            if count is None and "t5" not in str(says.get("model_type")):  # whose positions are relative
+                count = says.get("n_positions")
             after = str(says.get("model_type")) in POSITIONS_AFTER_PADDING
             if isinstance(count, int) and count > 0:
                 found.append(count - (padding + 1 if after and isinstance(padding, int) else 0))
@@ -217,8 +220,8 @@ def check(folder: Path, trust_remote_code: bool) -> None:
             for external in table(says, "auto_map").values():
                 if trust_remote_code and "--" in str(external):
                     raise UserError(f"{folder} takes code from elsewhere ({external}); copy it into the folder.")
-        pickled = any(fnmatch(path.name, pattern) for pattern in PICKLES)
-        if pickled and not [*path.parent.glob("*.safetensors")]:
+        safe = [pattern for pickled, pattern in PICKLES.items() if fnmatch(path.name, pickled)]
+        if safe and not [*path.parent.glob(safe[0])]:
             raise UserError(f"{path} is a pickle, and there are no safetensors beside it; convert the weights.")
     for name in types:
         if not str(name).startswith(LIBRARY) and not trust_remote_code:

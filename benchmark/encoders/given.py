@@ -34,6 +34,7 @@ from benchmark.encoders.prompts import parts, prompts, undeclared
 from tasks.errors import UserError
 
 TAKES = frozenset({"query_prompt", "document_prompt", "similarity", "revision"})
+ENCODES = ("encode_query", "encode_document", "encode")
 Encode = Callable[[Model, list[str], Role], Any]
 """Of the model, whose prompts are still to be put before or handed on, the texts and their role."""
 
@@ -51,11 +52,14 @@ def load(source: str, asked: Asked) -> "Given":
             if not f"{place}.".startswith(f"{error.name}."):
                 raise
             raise UserError(f"There is no module {error.name} in this folder or among what is installed.") from error
-    made = getattr(module, name, None)
-    if not callable(made):
-        raise UserError(f"{module.__file__ or place} has no function «{name}»; --model takes package.module:factory.")
+    made: Any = getattr(module, name, None)
+    ready = not isinstance(made, type) and any(hasattr(made, name) for name in ENCODES)
+    if not ready and not callable(made):
+        raise UserError(
+            f"{module.__file__ or place} has no function and no model «{name}»; --model takes package.module:factory."
+        )
     with theirs(source, "it made the model"):
-        if not _needs_something(made):
+        if not ready and not _needs_something(made):
             made = made()
     declared = getattr(made, "prompts", None)
     said = getattr(made, "fingerprint", None)
@@ -110,6 +114,7 @@ class Given:
             "fingerprint": model.fingerprint,
             "role": role,
             "prompt": model.prompts[role],
+            "dtype": model.dtype,
             "device": model.device,
             "engine": model.engine,
         }

@@ -11,6 +11,8 @@ import re
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,8 @@ def load(recipe: Recipe) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     try:
-        model = _made(recipe)
+        with _complete(recipe):
+            model = _made(recipe)
         _settle(model, recipe)
     except (*ERRORS, SafetensorError) as error:
         kind = f"{'an' if recipe.kind == 'adapter' else 'a'} {recipe.kind}"
@@ -49,6 +52,31 @@ def first_line(error: BaseException) -> str:
     """Return what an error says, on one line without colours."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+@contextmanager
+def _complete(recipe: Recipe) -> Iterator[None]:
+    """Raise ValueError for weights that no file holds: transformers draws them at random, and goes on."""
+    from transformers import PreTrainedModel
+
+    usual = PreTrainedModel.__dict__["from_pretrained"]
+
+    def checked(cls: type, *args: Any, **options: Any) -> Any:
+        model, info = usual.__func__(cls, *args, **(options | {"output_loading_info": True}))
+        _require(info["missing_keys"], pooler=recipe.kind == "cross-encoder")
+        return model
+
+    PreTrainedModel.from_pretrained = classmethod(checked)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        PreTrainedModel.from_pretrained = usual  # type: ignore[method-assign]
+
+
+def _require(missing: Iterable[str], pooler: bool = False) -> None:
+    """Raise ValueError if anything is missing, the pooler only if asked for: scores are built on it, no vectors are."""
+    if lacking := sorted(name for name in missing if pooler or "pooler" not in name.split(".")):
+        raise ValueError(f"its files lack {lacking[0]}{f' and {len(lacking) - 1} more weights' if lacking[1:] else ''}")
 
 
 def _made(recipe: Recipe) -> Any:
@@ -83,7 +111,9 @@ def _adapted(recipe: Recipe) -> Any:
     assert recipe.base is not None
     if not recipe.own_modules:
         model = _made(replace(recipe, folder=recipe.base, kind=files.kind(recipe.base), base=None))
-        model.load_adapter(str(recipe.folder))
+        if {path.name for path in recipe.folder.iterdir()} & {"tokenizer.json", "tokenizer_config.json"}:
+            _take_tokenizer(model, recipe)
+        _require(model.load_adapter(str(recipe.folder)).missing_keys)
         return model
     with tempfile.TemporaryDirectory() as scratch:  # the library takes the base from the adapter's file, nowhere else
         copy = Path(scratch) / recipe.folder.name
@@ -98,6 +128,17 @@ def _adapted(recipe: Recipe) -> Any:
         return _made(replace(recipe, folder=copy, kind="sentence-transformers", base=None))
 
 
+def _take_tokenizer(model: Any, recipe: Recipe) -> None:
+    """Let a model read texts as its adapter does, which may have been trained with other tokens around them."""
+    from transformers import AutoTokenizer
+
+    first, limit = model[0], model[0].max_seq_length
+    first.processor = AutoTokenizer.from_pretrained(
+        str(recipe.folder), trust_remote_code=recipe.trust_remote_code, local_files_only=not recipe.trust_remote_code
+    )
+    first.max_seq_length = limit
+
+
 def _settle(model: Any, recipe: Recipe) -> None:
     """Set dtype, length and padding, of all modules there are."""
     import torch
@@ -108,6 +149,8 @@ def _settle(model: Any, recipe: Recipe) -> None:
     for module in model.modules():
         if isinstance(module, StaticEmbedding) and recipe.dtype != "int8":
             module.to(getattr(torch, recipe.dtype))
+    said = files.read(files.backbone(recipe.home) / "sentence_bert_config.json").get("max_seq_length")
+    positions = 0 if said else files.positions(recipe.base or recipe.folder)
     for module in inputs(model):
         tokenizer: Any = getattr(module, "tokenizer", None)
         if recipe.max_length and isinstance(module, StaticEmbedding):
@@ -115,12 +158,17 @@ def _settle(model: Any, recipe: Recipe) -> None:
         elif recipe.max_length:
             if not hasattr(tokenizer, "model_max_length"):
                 raise ValueError(f"its {type(module).__name__} has no maximum length; leave --max-length out")
+            special = tokenizer.num_special_tokens_to_add(pair=recipe.kind == "cross-encoder")
+            if recipe.max_length <= special:
+                raise ValueError(f"{special} tokens stand around every text; --max-length has to be more")
             module.max_seq_length = recipe.max_length
             for name in ("query_length", "document_length"):
                 if getattr(module, name, None):
                     setattr(module, name, recipe.max_length)
             if (filled := (getattr(module, "query_expansion", None) or {}).get("length", 0)) > recipe.max_length:
-                raise ValueError(f"its queries are filled up to {filled} tokens, and --max-length is less")
+                raise ValueError(f"its queries are filled up to {filled} tokens; --max-length has to be as many")
+        elif positions and hasattr(tokenizer, "model_max_length"):
+            module.max_seq_length = min(module.max_seq_length or positions, positions)
         last = getattr(module, "transformer_task", "") == "text-generation"  # the score is of the last position
         if hasattr(tokenizer, "padding_side") and not recipe.trust_remote_code and not last:
             tokenizer.padding_side = "right"

@@ -35,9 +35,10 @@ class _Side:
 
 def load(source: str, asked: Asked) -> "Precomputed":
     """Return the encoder of a folder. Raises UserError that names the file in which something is wrong."""
-    folder = Path(source.partition(":")[2]).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}; write --model vectors:FOLDER.")
+    name = source.partition(":")[2]
+    folder = Path(name).expanduser()
+    if not name or not folder.is_dir():
+        raise UserError(f"There is no folder «{name}»; write --model vectors:FOLDER.")
     sides, files = {}, []
     for role in ROLES:
         sides[role], read = _side(folder, NAMES[role])
@@ -141,7 +142,7 @@ def _side(folder: Path, name: str) -> tuple[_Side, list[Path]]:
 
 def _ids(path: Path) -> pd.Index:
     try:
-        lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: it says whose vector each row is, one id on a line.") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -193,17 +193,12 @@ class Server:
                 stop.set()
 
     def _vectors(self, texts: list[str], pause: Callable[[float], object] = time.sleep) -> Floats:
-        """Return the vectors [n, dim] of the texts of one request, or of halves of it where it is too much at once."""
+        """Return the vectors [n, dim] of the texts of one request."""
         url = self.base + self.protocol.texts
-        try:
-            answer = web.ask(url, self.protocol.body(self.name, texts, self.normalise), pause)
-        except web.RefusedError as refused:
-            if refused.status not in TOO_MUCH:
-                raise
-            if len(texts) == 1:
-                raise UserError(f"{str(refused)[:-1]}, for the text «{texts[0][:80]}».") from refused
-            middle = len(texts) // 2
-            return np.concatenate([self._vectors(half, pause) for half in (texts[:middle], texts[middle:])])
+        found = _answers(url, lambda some: self.protocol.body(self.name, some, self.normalise), texts, pause)
+        return np.concatenate([self._read(url, *one) for one in found])
+
+    def _read(self, url: str, texts: list[str], answer: Any) -> Floats:
         try:
             rows = self.protocol.vectors(answer)
             with np.errstate(over="ignore"):
@@ -218,14 +213,15 @@ class Server:
 
     def _tokens(self, texts: list[str], pause: Callable[[float], object] = time.sleep) -> NDArray[np.int32]:
         """Return the tokens [n] of the texts of one request, before truncation."""
-        answer = web.ask(f"{self.base}/tokenize", {"inputs": texts, "add_special_tokens": True}, pause)
-        try:
-            counts = np.array([len(tokens) for tokens in answer], dtype=np.int32)
-        except WRONG as error:
-            raise UserError(f"{self.base}/tokenize answers with no lists of tokens ({error}).") from error
-        if len(counts) != len(texts):
-            raise UserError(f"{self.base}/tokenize returns {len(counts)} lists of tokens for {len(texts)} texts.")
-        return counts
+        url, counts = f"{self.base}/tokenize", []
+        for some, answer in _answers(url, lambda some: {"inputs": some, "add_special_tokens": True}, texts, pause):
+            try:
+                counts += [len(tokens) for tokens in answer]
+            except WRONG as error:
+                raise UserError(f"{url} answers with no lists of tokens ({error}).") from error
+            if len(answer) != len(some):
+                raise UserError(f"{url} returns {len(answer)} lists of tokens for {len(some)} texts.")
+        return np.array(counts, dtype=np.int32)
 
     def _counts(self) -> bool:
         """Whether the server counts tokens."""
@@ -235,6 +231,25 @@ class Server:
             return bool(len(self._tokens(list(PROBES))))
         except web.RefusedError:
             return False
+
+
+def _answers(
+    url: str, body: Callable[[list[str]], Json], texts: list[str], pause: Callable[[float], object]
+) -> Iterator[tuple[list[str], Any]]:
+    """Yield what a server answers to all texts at once, or to halves of them where that is too much."""
+    try:
+        answer = web.ask(url, body(texts), pause)
+    except web.RefusedError as refused:
+        if refused.status not in TOO_MUCH:
+            raise
+        if len(texts) == 1:
+            sentence = f"{str(refused)[:-1]}, for the text «{texts[0][:80]}»."
+            raise web.RefusedError(sentence, refused.status) from refused
+        middle = len(texts) // 2
+        for half in (texts[:middle], texts[middle:]):
+            yield from _answers(url, body, half, pause)
+    else:
+        yield texts, answer
 
 
 def _numbers(row: Any) -> Any:
