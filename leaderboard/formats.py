@@ -65,11 +65,11 @@ def number(value: object, kind: str = "score") -> str:
 def computed(model: Mapping[str, Any]) -> str:
     """Say in what and where a model of an evidence was computed, as far as it was told, and what else was chosen."""
     where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
-    chosen = dict(model.get("how", {}))
-    depth, _ = chosen.pop("rerank-depth", 0), chosen.pop("rerank", "")
-    reranked = f"a cross-encoder on the first {depth:,} of each language" if depth else ""
-    how = [f"{name} {value}" for name, value in chosen.items()]
-    return ", ".join(filter(None, [where, *how, reranked]))
+    chosen = model.get("how", {})
+    how = [f"{name} {value}" for name, value in chosen.items() if name not in ("rerank", "rerank-depth")]
+    if "rerank" in chosen:
+        how.append(f"a cross-encoder on the first {chosen['rerank-depth']:,} of each language")
+    return ", ".join(filter(None, [where, *how]))
 
 
 def size(model: Mapping[str, Any]) -> str:

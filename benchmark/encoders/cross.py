@@ -32,11 +32,11 @@ class Reranked(NoVectors):
             one,
             name=asked.name or f"{one.name}+{other.name}",
             source=f"{one.source}+{other.source}",
-            revision="+".join(filter(None, (one.revision, other.revision))),
+            revision=_both(one.revision, other.revision),
             fingerprint=hashlib.sha256(both.encode()).hexdigest(),
             parameters=one.parameters + other.parameters,
-            dtype=other.dtype,
-            device=other.device,
+            dtype=_both(one.dtype, other.dtype),
+            device=_both(one.device, other.device),
             engine=one.engine | other.engine,
             citation=asked.citation or one.citation,
             notes=asked.notes or one.notes,
@@ -89,6 +89,11 @@ class Cross(Checkpoint):
         if found.ndim > 1:
             raise UserError(f"{self.folder} gives {found.shape[1]} numbers for a pair; a reranker gives one.")
         return found[:, None]
+
+
+def _both(one: str, other: str) -> str:
+    """Return what is on record of two models: once where it is the same, only what is known of either."""
+    return "+".join(dict.fromkeys(filter(None, (one, other))))
 
 
 def pair(question: str, document: str) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 from tasks.errors import UserError
 
-LIBRARY = ("sentence_transformers.", "pylate.models.Dense.Dense")  # for the latter it has a module of its own
+LIBRARY = "sentence_transformers."
+PYLATE = "pylate.models.Dense.Dense"  # for which the library has a module of its own where it loads a ColBERT
 # Files that never change a vector: other backends, training state, papers.
 OTHER_FOLDERS = {"onnx", "openvino", "runs", "assets", "eval"}
 OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png", ".jpg", ".csv", ".pdf", ".lock"}
@@ -223,8 +224,9 @@ def check(folder: Path, trust_remote_code: bool) -> None:
         safe = [pattern for pickled, pattern in PICKLES.items() if fnmatch(path.name, pickled)]
         if safe and not [*path.parent.glob(safe[0])]:
             raise UserError(f"{path} is a pickle, and there are no safetensors beside it; convert the weights.")
+    known = (LIBRARY, PYLATE) if kind(folder) == "multi-vector" else LIBRARY
     for name in types:
-        if not str(name).startswith(LIBRARY) and not trust_remote_code:
+        if not str(name).startswith(known) and not trust_remote_code:
             raise UserError(
                 f"{folder} brings code of its own ({name}), which is not run unless you have read it and "
                 "say --trust-remote-code."
