@@ -90,7 +90,7 @@ def _free() -> None:
 
 def _checked(encoder: Encoder, texts: Sequence[str], role: Role) -> Matrices:
     found = encoder.encode(texts, role)
-    if encoder.kind == "vector":
+    if encoder.kind in ("vector", "pairs"):
         vectors = _floats(encoder, found)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not vectors.shape[1]:
             raise UserError(f"{encoder.model.name} returned an array {vectors.shape} for {len(texts)} texts.")

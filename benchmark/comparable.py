@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.encoders import ROLES
 from benchmark.evidence import Json, Result, label, lists, share
 from tasks.errors import UserError
 
@@ -93,7 +94,8 @@ def _prevents(one: Json, other: Json, measure: str | None) -> dict[str, str]:
 
 def _length(one: Json, other: Json) -> str:
     """Say that another maximum length is at work: texts of as many tokens as before, of which another share is cut."""
-    if one.get("tokens") != other.get("tokens") or one.get("truncated") == other.get("truncated"):
+    cuts = [[model.get("truncated", {}).get(role) for role in ROLES] for model in (one, other)]
+    if one.get("tokens") != other.get("tokens") or cuts[0] == cuts[1]:
         return ""
     shares = [
         f"{share(cut['query'])} of the queries and {share(cut['document'])} of the documents"

@@ -162,7 +162,7 @@ def _check_size(task: Task, variant: Variant, *, whole: bool) -> None:
         )
 
 
-def _as(encoder: Encoder, name: str, **how: str | int) -> Encoder:
+def _as(encoder: Encoder, name: str, **how: str | int | float) -> Encoder:
     """Return the encoder under the name of a variant, and with what that does on record."""
     model, named = encoder.model, copy.copy(encoder)
     engine = {"faiss-cpu": version("faiss-cpu")} if "index" in how else {}

@@ -236,7 +236,7 @@ class Index:
         if self.variant.quantiser == "binary":  # width - 2 Hamming distances: whole numbers, whatever the order of sums
             codes = faiss.vector_to_array(self.made.xb).reshape(len(self), -1)
             width = left.shape[1]
-            return DotProduct(_signs(_bits(left), width), _signs(codes, width), error=0.0)
+            return DotProduct(_signs(_bits(left), width), _signs(codes, width), error=0.0, highest=float(width))
         inner = faiss.downcast_index(self.made)
         with threadpool_limits(1):
             while isinstance(inner, faiss.IndexPreTransform):

@@ -52,7 +52,12 @@ class Repetition:
 
 
 def repetitions(encoder: Encoder, varied: Sequence[str] = VARIED) -> list[Repetition]:
-    """Return the repetitions of these names. Raises UserError for a name that is none, or vectors that are given."""
+    """Return the repetitions of these names.
+
+    Raises UserError for a name that is none, a model that makes other than one vector of a text, or given vectors.
+    """
+    if encoder.kind != "vector":
+        raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
     if isinstance(encoder, Precomputed):
         raise UserError(f"The vectors of {encoder.model.source} are given, so nothing can be encoded again.")
     for name in varied:
@@ -97,8 +102,6 @@ def measure(
         texts: how many texts of each role a repetition encodes again; None for all. The others are moved by differences
             drawn at random from those found, so that a repetition costs little more than a ranking.
     """
-    if encoder.kind != "vector":
-        raise UserError(f"{encoder.model.name} does not make one vector of a text; noise is measured on vectors.")
     wanted = repetitions(encoder, varied)
     usual = _encoded(task, encoder, encoder.model.dtype, progress)
     scored = _scored(task, usual)
@@ -171,7 +174,7 @@ def floor(results: Sequence[Json]) -> tuple[pd.DataFrame, "pd.Series[float]"]:
 
 def _encoded(task: Task, encoder: Encoder, what: str, progress: Progress) -> Vectors:
     """Return the vectors of each role, through the store."""
-    encoded = systems.prepare(task.card, task.collection, encoder, progress, f", {what}").encoded
+    encoded = systems.prepare(task.card, task.collection, encoder, progress, what=f", {what}").encoded
     return {role: found.vectors for role, found in encoded.items()}
 
 

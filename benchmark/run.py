@@ -19,7 +19,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from benchmark import evidence, facets, intervals, measures, mining, ranking, scoring, summary, systems, vectors
-from benchmark.encoders import ROLES, Encoder, Role
+from benchmark.encoders import ROLES, Encoder
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from tasks import collection as collections
@@ -90,7 +90,7 @@ def run(
     results: Path,
     progress: Progress,
     command: str,
-    prepare: Callable[[TaskCard, Collection, Encoder, Progress], systems.System] = systems.prepare,
+    prepare: Callable[[TaskCard, Collection, Encoder, Progress, Sequence[str]], systems.System] = systems.prepare,
 ) -> Result:
     """Return the result of a model on a task: the one there is, if its key is equal, or a new one.
 
@@ -106,11 +106,13 @@ def run(
         same = facets.renewed(same, task.collection)
         about = {"name": model.name, "citation": model.citation, "notes": model.notes}
         return evidence.amend(same, model=same.says["model"] | about)
+    check(task, encoder)
     if why := evidence.difference(folder, card.label, parts):
         progress.say(f"{card.label}: the earlier result is kept aside, not reused: {why}.")
 
-    system = prepare(card, task.collection, encoder, progress)
-    encoded = system.encoded
+    system = prepare(card, task.collection, encoder, progress, task.settings)
+    encoded, pairs = system.encoded, system.pairs
+    read = {role: encoded[role] for role in ROLES} | ({"pair": pairs} if pairs else {})
     before = time.perf_counter()
     with progress.count(f"{card.label}: ranking", len(task.collection.queries), "queries") as done:
         rankings = system.ranked(
@@ -140,7 +142,7 @@ def run(
             "dimensions": system.width,
             "first_query_as_sent": system.sent["query"],
             "first_document_as_sent": system.sent["document"],
-            "truncated": {role: None if (cut := encoded[role].truncated) is None else round(cut, 6) for role in ROLES},
+            "truncated": {of: None if one.truncated is None else round(one.truncated, 6) for of, one in read.items()},
             "tokens": {role: encoded[role].tokens for role in ROLES},
             "zeros": {role: encoded[role].zeros for role in ROLES},
         },
@@ -149,7 +151,7 @@ def run(
         "pools": ranked.pools.to_dict("records"),
         "kept": {"every": steps[0], "topics": len(ranked.ranks["topic"].unique()), "top_every": steps[1]},
         "ties": round(ranked.ties, 6),
-        "cost": _cost(encoded, ranked_in, start),
+        "cost": _cost(system, ranked_in, start),
         "environment": _environment(),
         **system.about,
         "command": command,
@@ -157,6 +159,15 @@ def run(
     }
     ranked = replace(ranked, ranks=facets.attached(ranked.ranks, task.collection))
     return evidence.write(folder, card.label, says, ranked)
+
+
+def check(task: Task, encoder: Encoder) -> None:
+    """Raise UserError if a model of this kind cannot do what is asked of it."""
+    if MINING in task.settings and encoder.kind != "vector":
+        raise UserError(
+            f"{encoder.model.name} makes no single vector of a text, and mining compares vectors; ask for other "
+            "--settings."
+        )
 
 
 def key_parts(task: Task, encoder: Encoder) -> dict[str, Any]:
@@ -213,14 +224,16 @@ def _task(task: Task, data_hash: str) -> dict[str, Any]:
     }
 
 
-def _cost(encoded: dict[Role, vectors.Encoded], ranked_in: float, start: float) -> dict[str, Any]:
+def _cost(system: systems.System, ranked_in: float, start: float) -> dict[str, Any]:
+    encoded, pairs = system.encoded, system.pairs
     count, seconds = sum(e.encoded for e in encoded.values()), sum(e.seconds for e in encoded.values())
-    halved = sum((e.halved for e in encoded.values()), Counter[int]())
+    halved = sum((e.halved for e in (*encoded.values(), *([pairs] if pairs else []))), Counter[int]())
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "texts_encoded": count,
         "encode_seconds": round(seconds, 3),
         "texts_per_second": round(count / seconds, 1) if seconds else 0,
+        **({"pairs_reranked": pairs.encoded, "rerank_seconds": round(pairs.seconds, 3)} if pairs else {}),
         "rank_seconds": round(ranked_in, 3),
         "total_seconds": round(time.perf_counter() - start, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,

@@ -10,9 +10,11 @@ its exact dot product, rounded once, and computed in two steps:
 * The float32 product is used as an estimate with a known error. Only where the estimate cannot decide (two scores
   closer than the error) are the exact scores computed: a few pairs in a million.
 
-A scorer is anything with these functions; one whose blocks are already exact has `error` 0.
+A scorer is anything with these functions; one whose blocks are already exact has `error` 0. `sparse`, `maxsim` and
+`rerank` have others.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +39,10 @@ class Scorer(Protocol):
     def error(self) -> float:
         """How far an estimate may be from the exact score."""
 
+    @property
+    def highest(self) -> float:
+        """No exact score is greater, but for its rounding."""
+
     def block(self, queries: slice, documents: slice, out: Floats) -> None:
         """Write estimated scores into `out` [queries, documents], each within `error` of the exact one."""
 
@@ -54,6 +60,7 @@ class DotProduct:
     queries: Floats
     documents: Floats
     error: float
+    highest: float
 
     def block(self, queries: slice, documents: slice, out: Floats) -> None:
         """Write estimated scores by a float32 matrix product."""
@@ -82,19 +89,35 @@ def dot_product(
     It scores the rows `asked` of the queries and `searched` of the documents, in that order, of which it has one copy.
     Raises UserError if the vectors are so long that float32 cannot hold their products.
     """
-    left, left_longest = _snap(queries, asked)
-    right, right_longest = _snap(documents, searched)
+    left, left_longest = snap(queries, asked)
+    right, right_longest = snap(documents, searched)
     if left_longest * right_longest > LONGEST:
         raise UserError(
             f"The vectors are up to {max(left_longest, right_longest):.1e} long; float32 cannot score them."
         )
-    # The error of a float32 dot product of n terms grows like sqrt(n) roundings of 2^-24 (Higham and Mary 2019,
-    # doi:10.1137/18M1226312, theorem 2.4), with a standard deviation below a third of that: 3 is nine of them.
-    error = 3 * max(1, queries.shape[1]) ** 0.5 * 2.0**-24 * left_longest * right_longest
-    return DotProduct(left, right, error)
+    highest = left_longest * right_longest
+    return DotProduct(left, right, rounding(queries.shape[1]) * highest, highest)
 
 
-def _snap(vectors: Floats, picked: Index | slice) -> tuple[Floats, float]:
+def same_width(queries: Floats, documents: Floats) -> None:
+    """Raise UserError if the two sides differ in their dimensions."""
+    if queries.shape[1] != documents.shape[1]:
+        raise UserError(
+            f"The model makes {queries.shape[1]} dimensions of a query and {documents.shape[1]} of a document; to be "
+            "compared they must have as many."
+        )
+
+
+def rounding(terms: int) -> float:
+    """Return how far a float32 sum of so many products may be from the exact one, beside the product of the lengths.
+
+    The error grows like sqrt(n) roundings of 2^-24 (Higham and Mary 2019, doi:10.1137/18M1226312, theorem 2.4), with a
+    standard deviation below a third of that: 3 is nine of them.
+    """
+    return 3 * math.sqrt(max(1, terms)) * 2.0**-24
+
+
+def snap(vectors: Floats, picked: Index | slice = slice(None)) -> tuple[Floats, float]:
     """Return some vectors, each rounded to 2^-GRID of the power of two above its length, and the longest length."""
     place = np.arange(len(vectors))[picked]
     snapped = np.empty((len(place), vectors.shape[1]), dtype=np.float32)

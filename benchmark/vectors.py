@@ -112,7 +112,9 @@ def encode(
     if encoder.kind != "terms" and encoder.model.similarity == "cosine":
         normalise(vectors)
     rows = known["rows"]
-    zeros = _zeros(vectors[:, 1:] if encoder.kind == "terms" else vectors, rows)
+    zeros = np.zeros(0, dtype=np.intp)
+    if encoder.kind != "pairs":  # a score may be 0
+        zeros = _zeros(vectors[:, 1:] if encoder.kind == "terms" else vectors, rows)
     if len(zeros):
         say(
             f"{encoder.model.name} makes zeros of {len(zeros):,} of {len(distinct):,} texts ({role}), the first of "

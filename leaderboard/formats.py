@@ -17,6 +17,7 @@ from rich.console import Group
 from rich.table import Table as Grid
 from rich.text import Text
 
+from benchmark.evidence import share
 from benchmark.summary import DIGITS
 from leaderboard.tables import Table
 
@@ -64,8 +65,24 @@ def number(value: object, kind: str = "score") -> str:
 def computed(model: Mapping[str, Any]) -> str:
     """Say in what and where a model of an evidence was computed, as far as it was told, and what else was chosen."""
     where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
-    how = [f"{name} {value}" for name, value in model.get("how", {}).items()]
+    chosen = model.get("how", {})
+    how = [f"{name} {value}" for name, value in chosen.items() if name not in ("rerank", "rerank-depth")]
+    if "rerank" in chosen:
+        how.append(f"a cross-encoder on the first {chosen['rerank-depth']:,} of each language")
     return ", ".join(filter(None, [where, *how]))
+
+
+def size(model: Mapping[str, Any]) -> str:
+    """Say how large that is which a model of an evidence makes of a text."""
+    many, family = model.get("dimensions", 0), model.get("family")
+    of = {"late": "dimensions for each token", "sparse": "terms", "lexical": "terms"}.get(str(family), "dimensions")
+    return f"{many:,} {of}"
+
+
+def truncated(model: Mapping[str, Any], digits: int = 1) -> str:
+    """Say what share of the texts of an evidence were cut."""
+    cut, named = model["truncated"], {"query": "queries", "document": "documents", "pair": "reranked pairs"}
+    return ", ".join(f"{share(cut[of], digits)} of the {many}" for of, many in named.items() if of in cut)
 
 
 def plain(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from benchmark.evidence import lists, share
+from benchmark.evidence import lists
 from leaderboard import formats, tables
 from leaderboard.boards import Board, Row
 from tasks import languages
@@ -150,7 +150,6 @@ def _provenance(row: Row) -> str:
     assert row.result is not None
     says = row.result.says
     model, task, given = says["model"], says["task"], lists(says)
-    cut = model["truncated"]
     facts = {
         "made by": _code(says["command"]),
         "model": f"{_code(model['source'])} {_code(model['revision'])}".strip(),
@@ -161,9 +160,8 @@ def _provenance(row: Row) -> str:
         "computed": ""
         if given
         else formats.escape_markdown(
-            f"{formats.computed(model) or 'elsewhere'}, {model['dimensions']} dimensions, {model['similarity']}; "
-            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {share(cut['query'])} of the queries, "
-            f"{share(cut['document'])} of the documents"
+            f"{formats.computed(model) or 'elsewhere'}, {formats.size(model)}, {model['similarity']}; "
+            f"{says['cost']['texts_per_second']:,.0f} texts a second; truncated {formats.truncated(model)}"
         ),
         "lists": given,
         "citation": formats.escape_markdown(model["citation"]),

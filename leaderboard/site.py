@@ -19,7 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark.evidence import Json, Result, lists, share
+from benchmark.evidence import Json, Result, lists
 from leaderboard import formats, markdown
 from leaderboard.boards import Board, Ends, Row
 from tasks import languages
@@ -231,7 +231,7 @@ def _details(result: Result, measure: str) -> Json:
     """Return what the block of a model shows: label, text, and whether the text is to be shown letter by letter."""
     says = result.says
     task, model, cost, place = says["task"], says["model"], says["cost"], says.get("environment", {})
-    prompts, cut, tokens = (model.get(name, {}) for name in ("prompts", "truncated", "tokens"))
+    prompts, tokens = (model.get(name, {}) for name in ("prompts", "tokens"))
     versions = {**model.get("engine", {}), **place.get("libraries", {})}
     given = lists(says)
     unknown = {"vectors", "prompt, query", "prompt, document", "truncated"} if given else set()
@@ -239,11 +239,11 @@ def _details(result: Result, measure: str) -> Json:
         ("source", " @ ".join(str(model[name]) for name in ("source", "revision") if model.get(name)), True),
         ("fingerprint", model.get("fingerprint"), True),
         ("computed in", formats.computed(model), False),
-        ("vectors", f"{model.get('dimensions', 0):,} dimensions, {model.get('similarity', '')}", False),
+        ("vectors", f"{formats.size(model)}, {model.get('similarity', '')}", False),
         *((f"prompt, {role}", prompts.get(role) or "none", bool(prompts.get(role))) for role in ("query", "document")),
         ("first query as sent", model.get("first_query_as_sent"), True),
         ("first document as sent", model.get("first_document_as_sent"), True),
-        ("truncated", ", ".join(f"{share(cut.get(role, 0), 2)} of the {many}" for role, many in ROLES), False),
+        ("truncated", formats.truncated(model, 2), False),
         ("tokens", ", ".join(f"{tokens[role]:,} in {many}" for role, many in ROLES if tokens.get(role)), False),
         ("lists", given, False),
         ("tied answers", f"{says['ties']:.2%}", False),

@@ -74,6 +74,17 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def made_kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a checkpoint of each kind that makes other than one vector of a text."""
+    from tests import kinds
+
+    folder = tmp_path_factory.mktemp("kinds")
+    for make in (kinds.sparse, kinds.late, kinds.cross):
+        make(folder / make.__name__)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real, tiny, untrained sentence-transformers checkpoint with prompts as e5 has them."""
     import torch

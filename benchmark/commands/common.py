@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show(result: "Result", shown: "Iterable[Table]") -> None:
     """Print tables of a result, and below them what it was measured on and what it cost."""
-    from benchmark.evidence import lists, share
+    from benchmark.evidence import lists
     from leaderboard import formats
 
     terminal, says = console(), result.says
@@ -26,20 +26,22 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
         terminal.print()
         terminal.print(grid)
     task, model, cost = says["task"], says["model"], says["cost"]
-    cut = model["truncated"]
     texts = f"{task['topics']:,} topics, {task['queries']:,} queries, {task['documents']:,} documents; "
     tied = f"tied with another document: {says['ties']:.2%} of the answers"
     ranked = f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}"
+    read = ""
+    if "pairs_reranked" in cost:
+        read = f"{cost['pairs_reranked']:,} pairs reranked in {cost['rerank_seconds']:,.1f} s, "
     if given := lists(says):
         lines = ["", texts + tied, f"lists: {given}", ranked]
     else:
         lines = [
             "",
-            texts + ", ".join(filter(None, [f"{model['dimensions']} dimensions", formats.computed(model)])),
-            f"truncated: {share(cut['query'])} of the queries, {share(cut['document'])} of the documents; {tied}",
+            texts + ", ".join(filter(None, [formats.size(model), formats.computed(model)])),
+            f"truncated: {formats.truncated(model)}; {tied}",
             f"first query as sent:    {model['first_query_as_sent'][:90]!r}",
             f"first document as sent: {model['first_document_as_sent'][:90]!r}",
-            f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, {ranked}",
+            f"{cost['texts_encoded']:,} texts encoded in {cost['encode_seconds']:,.1f} s, {read}{ranked}",
         ]
     zeros = model.get("zeros", {})
     if any(zeros.values()):

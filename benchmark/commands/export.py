@@ -78,7 +78,7 @@ def export(
         (ready,) = task.prepare(cards, progress)
         encoder = encoders.instructed(encoder, ready.card) if encoder else None
         about = export.of_task(ready, encoder.model if encoder else None)
-        system = systems.prepare(ready.card, ready.collection, encoder, progress) if encoder else None
+        system = systems.prepare(ready.card, ready.collection, encoder, progress, ready.settings) if encoder else None
         if system is not None and vectors is not None:
             export.write_vectors(vectors, ready, system, about)
         if system is not None and runs is not None:

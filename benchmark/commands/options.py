@@ -35,8 +35,8 @@ class ModelOptions:
     model: Annotated[
         str | None,
         typer.Option(
-            help="A checkpoint (folder or hub name), muse (the default), random, the https address of a server, "
-            "package.module:factory, mteb:NAME, or vectors:FOLDER."
+            help="A checkpoint (folder or hub name), muse (the default), bm25, ngrams, random, the https address of a "
+            "server, package.module:factory, mteb:NAME, or vectors:FOLDER."
         ),
     ] = None
     name: Annotated[str, typer.Option(help="How tables show the model. Default: its folder or hub name.")] = ""
@@ -73,6 +73,10 @@ class ModelOptions:
         typer.Option(help="How vectors are compared, if the model does not say: cosine (the default) or dot."),
     ] = ""
     server_model: Annotated[str, typer.Option(help="Which model of a server that has several.")] = ""
+    rerank: Annotated[
+        str, typer.Option(help="A cross-encoder (folder or hub name) that reorders what the model finds first.")
+    ] = ""
+    rerank_depth: Annotated[int, typer.Option(help="How many documents of each language it reorders.")] = 20
 
     def load(self, *, offline: bool, **changes: Any) -> "Encoder":
         """Return the encoder, with `changes` to what was asked."""

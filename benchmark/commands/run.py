@@ -23,9 +23,11 @@ def run(
     cards = task.cards(model.model)
     encoder = model.load(offline=task.offline)
     ready = task.prepare(cards, progress)
+    for one in ready:
+        runner.check(one, encoder)
     instructed = [encoders.instructed(encoder, one.card) for one in ready]
     about = encoder.model
-    usual = about.family == "checkpoint" and about.dtype == "float32" and "backend" not in about.how
+    usual = about.family in encoders.FAMILIES.values() and about.dtype == "float32" and "backend" not in about.how
     if usual and encoders.computes_bfloat16(about.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
     for one, asked in zip(ready, instructed, strict=True):

@@ -22,9 +22,11 @@ from tasks.errors import UserError
 
 Role = Literal["query", "document"]
 ROLES: tuple[Role, ...] = ("query", "document")
-Kind = Literal["vector", "terms", "tokens"]
+Kind = Literal["vector", "terms", "tokens", "words", "pairs"]
 """What a model makes of a text. `vector`: one row, compared by dot product. `terms`: a row (term, weight) for each term
-of a learned-sparse model. `tokens`: a row for each token of a late-interaction model."""
+of a learned-sparse model. `tokens`: a row for each token of a late-interaction model. `pairs`: one number for two texts
+that are read together. `words`: nothing, since what the words of a text weigh depends on all documents of a task."""
+How = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Model:
     """Versions of the libraries that compute the vectors."""
     citation: str = ""
     notes: str = ""
-    how: dict[str, str | int | bool] = field(default_factory=dict)
-    """Whatever else was chosen that changes a vector, by its name on the command line."""
+    how: How = field(default_factory=dict)
+    """Whatever else was chosen that changes a score, by its name on the command line where it has one."""
 
 
 class Encoder(Protocol):
@@ -88,6 +90,29 @@ class Encoder(Protocol):
         """
 
 
+class NoVectors:
+    """What a model without vectors answers where it is asked for them. Its `kind` says how its texts are scored."""
+
+    model: Model
+    budget = 0
+    threads = 0
+
+    def space(self, role: Role) -> dict[str, Any]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:  # noqa: ARG002
+        """Raise UserError."""
+        raise self._none()
+
+    def _none(self) -> UserError:
+        return UserError(f"{self.model.name} makes no vector of a text, which this needs; name another --model.")
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked of a model besides its name. A family takes what its `TAKES` names, and refuses the rest."""
@@ -116,6 +141,10 @@ class Asked:
     """cosine or dot; "" is what the model itself says, or cosine."""
     server_model: str = ""
     """Which of a server's models."""
+    rerank: str = ""
+    """A cross-encoder, by folder or hub name, that reorders what the model finds first; "" is none."""
+    rerank_depth: int = 20
+    """How many documents of each language it reorders."""
     offline: bool = False
 
     @property
@@ -124,13 +153,16 @@ class Asked:
         return {"name": self.name, "citation": self.citation, "notes": self.notes}
 
 
-EVERYWHERE = frozenset({"name", "citation", "notes", "offline"})
-NAMED = ("muse", "random")  # families that are one model, by its name
+EVERYWHERE = frozenset({"name", "citation", "notes", "offline", "rerank", "rerank_depth"})
+RERANKER = frozenset({"dtype", "device", "max_length", "trust_remote_code"})  # what a reranker takes, too
+NAMED = {"muse": "muse", "random": "random", "bm25": "lexical", "ngrams": "lexical"}  # models by a name of their own
 FAMILIES = {  # by the kind of a checkpoint's files
     "sentence-transformers": "checkpoint",
     "static": "checkpoint",
     "transformers": "checkpoint",
     "adapter": "checkpoint",
+    "sparse": "sparse",
+    "multi-vector": "late",
 }
 SCHEMES = {"http": "server", "https": "server", "mteb": "mteb", "vectors": "precomputed"}  # what a colon comes after
 IN_PYTHON = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:factory
@@ -143,9 +175,16 @@ def load(source: str, asked: Asked = Asked()) -> Encoder:
     Raises UserError if there is no such model, it does not take what is asked, or its declared prompts would go unused.
     """
     family = import_module(f"benchmark.encoders.{family_of(source, asked)}")
+    taken = EVERYWHERE | family.TAKES | (RERANKER if asked.rerank else frozenset())
     for one in fields(asked):
-        if one.name not in EVERYWHERE | family.TAKES and getattr(asked, one.name) != one.default:
+        if one.name not in taken and getattr(asked, one.name) != one.default:
             raise UserError(f"The model {source} takes no --{one.name.replace('_', '-')}; leave that option out.")
+    if asked.rerank:
+        from benchmark.encoders.cross import over
+
+        return over(family.load(source, replace(asked, name="", citation="", notes="")), asked)
+    if asked.rerank_depth != Asked.rerank_depth:
+        raise UserError("There is nothing to rerank with; name a cross-encoder with --rerank.")
     encoder: Encoder = family.load(source, asked)
     return encoder
 
@@ -153,7 +192,7 @@ def load(source: str, asked: Asked = Asked()) -> Encoder:
 def family_of(source: str, asked: Asked = Asked()) -> str:
     """Return the file in this folder that runs a model: by its name, or by what kind of checkpoint its files are."""
     if source in NAMED:
-        return source
+        return NAMED[source]
     scheme, colon, _ = source.partition(":")
     if colon and scheme in SCHEMES:
         return SCHEMES[scheme]
@@ -161,8 +200,11 @@ def family_of(source: str, asked: Asked = Asked()) -> str:
         return "given"
     folder, _ = files.locate(source, asked.revision, asked.offline)
     kind = files.kind(folder)
-    if kind not in FAMILIES:
-        raise UserError(f"{source} is a {kind} model, which makes no single vector of a text and is not run here.")
+    if kind == "cross-encoder":
+        raise UserError(
+            f"{source} is a cross-encoder, which reads a question and a document together; name it with --rerank, on "
+            "top of another --model."
+        )
     return FAMILIES[kind]
 
 
@@ -171,6 +213,8 @@ def instructed(encoder: Encoder, card: TaskCard) -> Encoder:
 
     Raises UserError if the card has none.
     """
+    from benchmark.encoders.cross import Reranked
+
     prompts = encoder.model.prompts
     if not any(TASK in prompt for prompt in prompts.values()):
         return encoder
@@ -181,6 +225,8 @@ def instructed(encoder: Encoder, card: TaskCard) -> Encoder:
     filled = {role: prompt.replace(TASK, card.instruction) for role, prompt in prompts.items()}
     twin = copy(encoder)  # what is loaded is shared
     twin.model = replace(encoder.model, prompts=filled)
+    if isinstance(twin, Reranked):
+        twin.first = instructed(twin.first, card)
     return twin
 
 

@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import TASK, Asked, Model, Role, files, loading, prompts, recipe, sent, similarity_of
+from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent, similarity_of
 from tasks.errors import UserError, located
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -37,21 +37,21 @@ def load(source: str, asked: Asked) -> "Checkpoint":
 
 
 class Checkpoint:
-    """A checkpoint in a local folder."""
+    """A checkpoint in a local folder. What other kinds do otherwise, their classes say."""
 
-    kind: Final = "vector"
+    kind: Kind = "vector"
+    family = "checkpoint"
     threads = 0
 
     def __init__(self, folder: Path, source: str, revision: str, asked: Asked) -> None:
         self.folder = folder
         self.trust_remote_code = asked.trust_remote_code
         self.recipe = recipe.of(folder, source, asked)
-        home = self.recipe.home
-        config = files.read(home / "config_sentence_transformers.json")
+        config = self.config()
         with located(source):
-            similarity = similarity_of(asked, config.get("similarity_fn_name") or "cosine")
-        found = prompts.of_checkpoint(home, {"query": asked.query_prompt, "document": asked.document_prompt})
-        rendered = {role: prompts.conversation(home, prompt, role) for role, prompt in found.items()}
+            similarity = similarity_of(asked, self.similarity(config))
+        found = prompts.of_checkpoint(config, {"query": asked.query_prompt, "document": asked.document_prompt})
+        rendered = {role: self.conversation(prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
         if any(TASK in prompt for prompt in self.unrendered.values()):
             raise UserError(f"{source} gets conversations, whose prompts have no {TASK}; write the instruction out.")
@@ -65,7 +65,7 @@ class Checkpoint:
         self.budget = (STATIC_BUDGET if self.recipe.kind == "static" else BUDGET[kind]) * len(devices)
         self.model = Model(
             name=asked.name or (Path(source).resolve().name if Path(source).is_dir() else source),
-            family="checkpoint",
+            family=self.family,
             source=source,
             revision=revision,
             fingerprint=_fingerprint(self.recipe.parts, asked.trust_remote_code),
@@ -81,6 +81,18 @@ class Checkpoint:
         )
         self._model: Callable[[], Any] = cache(self._load)
         self._pool: Callable[[], Any] = cache(self._start)
+
+    def config(self) -> dict[str, Any]:
+        """Return what the checkpoint says of itself, as the library writes it."""
+        return dict(files.read(self.recipe.home / "config_sentence_transformers.json"))
+
+    def similarity(self, config: dict[str, Any]) -> str:
+        """Return how the checkpoint says that its vectors are compared."""
+        return str(config.get("similarity_fn_name") or "cosine")
+
+    def conversation(self, prompt: str, role: Role) -> str | None:
+        """Return the template of a checkpoint that gets conversations; None for others."""
+        return prompts.conversation(self.recipe.home, prompt, role)
 
     def space(self, role: Role) -> dict[str, Any]:
         """Return what tells these vectors from others: the role only where the model treats the roles differently.
@@ -112,19 +124,32 @@ class Checkpoint:
         with self._failing("reading the texts"):
             special = role not in self.unrendered  # a chat template writes them itself
             tokens = tokenizer(whole, add_special_tokens=special, truncation=False, padding=False)["input_ids"]
-        limit = getattr(module, f"{role}_length", None) or module.max_seq_length or 0
-        return np.array([len(ids) for ids in tokens], dtype=np.int32), int(limit) if limit < 2**31 else 0
+        limit = self.limit(module, role)
+        return np.array([len(ids) for ids in tokens], dtype=np.int32), limit if limit < 2**31 else 0
 
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
+    def limit(self, module: Any, role: Role) -> int:
+        """Return how many tokens of a text a module reads; 0 stands for all."""
+        return int(getattr(module, f"{role}_length", None) or module.max_seq_length or 0)
+
+    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32] | list[NDArray[np.float32]]:
         """Return [n, dim] from the library's own `encode_query` or `encode_document`, as one batch."""
+        return np.asarray(self.encoded(texts, role), dtype=np.float32)
+
+    def encoded(self, texts: Sequence[str], role: Role, **how: Any) -> Any:
+        """Return what the library makes of one batch of texts."""
         model = self._model()
         encode = model.encode_query if role == "query" else model.encode_document
         whole, prompt = prompts.parts(self.unrendered.get(role, self.model.prompts[role]), list(texts))
-        with self._threading(), self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
-            vectors = encode(
-                whole, prompt=prompt, batch_size=len(texts), show_progress_bar=False, **self._shared(len(texts))
+        with self.working(texts):
+            return encode(
+                whole, prompt=prompt, batch_size=len(texts), show_progress_bar=False, **self._shared(len(texts)), **how
             )
-        return np.asarray(vectors, dtype=np.float32)
+
+    @contextmanager
+    def working(self, texts: Sequence[str]) -> Iterator[None]:
+        """Let the library compute something of a batch of texts: with these threads, its errors as sentences."""
+        with self._threading(), self._failing(f"encoding {len(texts)} texts, the first of them «{texts[0][:60]}»"):
+            yield
 
     def _input(self, role: Role) -> Any:
         """Return the module that the texts of a role go into."""

@@ -17,6 +17,7 @@ from tasks import parsing
 from tasks.errors import UserError, advising
 
 LIBRARY = "sentence_transformers."
+PYLATE = "pylate.models.Dense.Dense"  # for which the library has a module of its own where it loads a ColBERT
 # Files that never change a vector: other backends, training state, papers.
 OTHER_FOLDERS = {"onnx", "openvino", "runs", "assets", "eval"}
 OTHER_ENDINGS = {".md", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".png", ".jpg", ".csv", ".pdf", ".lock"}
@@ -87,6 +88,10 @@ def kind(folder: Path) -> str:
     """
     saved = read(folder / "config_sentence_transformers.json")
     config = read(folder / "config.json")
+    heads = config.get("architectures")
+    heads = [str(one) for one in heads] if isinstance(heads, list) else []
+    if "HF_ColBERT" in heads:  # as Stanford's ColBERT writes it
+        return "multi-vector"
     if (folder / "modules.json").is_file():
         if str(saved.get("model_type")) in SAVED_AS:
             return SAVED_AS[saved["model_type"]]
@@ -100,8 +105,7 @@ def kind(folder: Path) -> str:
         return "adapter"
     if config.get("model_type") == "model2vec":
         return "static"
-    heads = config.get("architectures")
-    if heads and isinstance(heads, list) and all(str(one).endswith("ForSequenceClassification") for one in heads):
+    if heads and all(one.endswith("ForSequenceClassification") for one in heads):
         return "cross-encoder"
     if config:
         return "transformers"
@@ -145,6 +149,8 @@ def _require_place(said: object, where: Path) -> None:
 
 def roles_apart(folder: Path) -> bool:
     """Whether a checkpoint makes other vectors of queries than of documents, whatever their prompts."""
+    if kind(folder) == "multi-vector":  # masks fill up a query, words of a document are left out
+        return True
     if not (folder / "modules.json").is_file():
         return False
     lengths = read(backbone(folder) / "sentence_bert_config.json")
@@ -240,8 +246,9 @@ def check(folder: Path, trust_remote_code: bool) -> None:
         safe = [pattern for pickled, pattern in PICKLES.items() if fnmatch(path.name, pickled)]
         if safe and not [*path.parent.glob(safe[0])]:
             raise UserError(f"{path} is a pickle, and there are no safetensors beside it; convert the weights.")
+    known = (LIBRARY, PYLATE) if kind(folder) == "multi-vector" else LIBRARY
     for name in types:
-        if not str(name).startswith(LIBRARY) and not trust_remote_code:
+        if not str(name).startswith(known) and not trust_remote_code:
             raise UserError(
                 f"{folder} brings code of its own ({name}), which is not run unless you have read it and "
                 "say --trust-remote-code."

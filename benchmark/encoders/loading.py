@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.encoders import files
-from benchmark.encoders.recipe import POOLINGS, Recipe
+from benchmark.encoders.recipe import CLASSES, POOLINGS, Recipe
 from tasks.errors import UserError
 
 ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError)
@@ -32,7 +32,7 @@ def load(recipe: Recipe) -> Any:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     try:
-        with _complete():
+        with _complete(recipe):
             model = _made(recipe)
         _settle(model, recipe)
     except UserError:
@@ -56,7 +56,7 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _complete() -> Iterator[None]:
+def _complete(recipe: Recipe) -> Iterator[None]:
     """Raise ValueError for weights that no file holds: transformers draws them at random, and goes on."""
     from transformers import PreTrainedModel
 
@@ -64,7 +64,7 @@ def _complete() -> Iterator[None]:
 
     def checked(cls: type, *args: Any, **options: Any) -> Any:
         model, info = usual.__func__(cls, *args, **(options | {"output_loading_info": True}))
-        _require(info["missing_keys"])
+        _require(info["missing_keys"], pooler=recipe.kind == "cross-encoder")
         return model
 
     PreTrainedModel.from_pretrained = classmethod(checked)  # type: ignore[assignment, method-assign]
@@ -74,13 +74,14 @@ def _complete() -> Iterator[None]:
         PreTrainedModel.from_pretrained = usual  # type: ignore[method-assign]
 
 
-def _require(missing: Iterable[str]) -> None:
-    """Raise ValueError if anything is missing but the pooler, on which no vector is built here."""
-    if lacking := sorted(name for name in missing if "pooler" not in name.split(".")):
+def _require(missing: Iterable[str], pooler: bool = False) -> None:
+    """Raise ValueError if anything is missing, the pooler only if asked for: scores are built on it, no vectors are."""
+    if lacking := sorted(name for name in missing if pooler or "pooler" not in name.split(".")):
         raise ValueError(f"its files lack {lacking[0]}{f' and {len(lacking) - 1} more weights' if lacking[1:] else ''}")
 
 
 def _made(recipe: Recipe) -> Any:
+    import sentence_transformers
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, StaticEmbedding, Transformer
@@ -94,8 +95,9 @@ def _made(recipe: Recipe) -> Any:
     weights: dict[str, Any] = {"model_kwargs": {"dtype": dtype, "use_safetensors": True, "weights_only": True}}
     if recipe.kind == "adapter":
         return _adapted(recipe)
-    if recipe.own_modules:
-        return SentenceTransformer(folder, device=recipe.devices[0], **trusted, **weights)
+    if recipe.own_modules or recipe.kind in CLASSES:
+        made = getattr(sentence_transformers, CLASSES.get(recipe.kind, "SentenceTransformer"))
+        return made(folder, device=recipe.devices[0], **trusted, **weights)
     if recipe.kind == "static":
         normal = bool(files.read(recipe.folder / "config.json").get("normalize"))
         static = StaticEmbedding.load(folder, local_files_only=True)
@@ -157,16 +159,19 @@ def _settle(model: Any, recipe: Recipe) -> None:
         elif recipe.max_length:
             if not hasattr(tokenizer, "model_max_length"):
                 raise ValueError(f"its {type(module).__name__} has no maximum length; leave --max-length out")
-            special = tokenizer.num_special_tokens_to_add()
+            special = tokenizer.num_special_tokens_to_add(pair=recipe.kind == "cross-encoder")
             if recipe.max_length <= special:
                 raise ValueError(f"{special} tokens stand around every text; --max-length has to be more")
             module.max_seq_length = recipe.max_length
             for name in ("query_length", "document_length"):
                 if getattr(module, name, None):
                     setattr(module, name, recipe.max_length)
+            if (filled := (getattr(module, "query_expansion", None) or {}).get("length", 0)) > recipe.max_length:
+                raise ValueError(f"its queries are filled up to {filled} tokens; --max-length has to be as many")
         elif positions and hasattr(tokenizer, "model_max_length"):
             module.max_seq_length = min(module.max_seq_length or positions, positions)
-        if hasattr(tokenizer, "padding_side") and not recipe.trust_remote_code:
+        last = getattr(module, "transformer_task", "") == "text-generation"  # the score is of the last position
+        if hasattr(tokenizer, "padding_side") and not recipe.trust_remote_code and not last:
             tokenizer.padding_side = "right"
     if recipe.dtype == "int8":
         _quantise(model)

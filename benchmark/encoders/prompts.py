@@ -18,9 +18,8 @@ from tasks.errors import UserError
 PROMPT_NAMES: dict[Role, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
-def of_checkpoint(folder: Path, given: dict[Role, str | None]) -> dict[Role, str]:
-    """Return the prompt of each role for the checkpoint in a folder; raises UserError as `prompts` does."""
-    config = read(folder / "config_sentence_transformers.json")
+def of_checkpoint(config: dict[str, Any], given: dict[Role, str | None]) -> dict[Role, str]:
+    """Return the prompt of each role for what a checkpoint says of itself; raises UserError as `prompts` does."""
     declared, default = config.get("prompts") or {}, config.get("default_prompt_name")
     texts = isinstance(declared, dict) and all(isinstance(text, str | None) for text in declared.values())
     if not texts or not isinstance(default, str | None):

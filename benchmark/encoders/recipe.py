@@ -14,6 +14,11 @@ from tasks.errors import UserError
 DTYPES = ("float32", "bfloat16", "float16", "int8")
 BACKENDS = ("torch", "onnx", "openvino")
 POOLINGS = {"mean": "mean", "cls": "cls", "last": "lasttoken"}  # what sentence-transformers calls them
+CLASSES = {  # what sentence-transformers loads a kind as, where that is no SentenceTransformer
+    "sparse": "SparseEncoder",
+    "multi-vector": "MultiVectorEncoder",
+    "cross-encoder": "CrossEncoder",
+}
 NEEDED = {  # the packages of a backend or an adapter beside those of every checkpoint; an extra has the same name
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
@@ -87,6 +92,8 @@ def of(folder: Path, source: str, asked: Asked) -> Recipe:
     )
     for part in recipe.parts:
         files.check(part, asked.trust_remote_code)
+    if kind in CLASSES and (files.backbone(folder) / "adapter_config.json").is_file():
+        raise UserError(f"{source} is an adapter of a {kind} model; merge it into its base and run the result.")
     if asked.base and not recipe.base:
         raise UserError(f"{source} is no adapter (it has no adapter_config.json); leave --base out.")
     _check_pooling(recipe, source)
