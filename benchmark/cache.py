@@ -6,7 +6,6 @@ used within the last hour stays unless a shorter time is asked for, and a run th
 again.
 """
 
-import json
 import os
 import re
 import time
@@ -20,6 +19,7 @@ import numpy as np
 
 from benchmark import store
 from benchmark.vectors import SHARDS
+from tasks import parsing
 from tasks.errors import UserError, nearest
 
 VECTORS = "vectors"
@@ -209,8 +209,8 @@ def merge(root: Path, shards: Sequence[Path]) -> None:
 
 def _space(folder: Path) -> Space:
     says: Any = {}
-    with suppress(OSError, ValueError):
-        says = json.loads((folder / store.ABOUT).read_text(encoding="utf-8"))
+    with suppress(UserError):
+        says = parsing.json_file(folder / store.ABOUT)
     says = says if isinstance(says, dict) else {}
     about = says.get("about") if isinstance(says.get("about"), dict) else {}
     kind = f"{says.get('family', 'unknown')} {str(says.get('fingerprint', ''))[:8]}".strip()

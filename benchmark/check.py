@@ -25,7 +25,7 @@ from benchmark.bias import STRONG
 from benchmark.blame import fell_through
 from benchmark.cells import AVERAGES, BIAS, DIRECTIONS, LANGUAGES, Cells, other
 from benchmark.comparable import comparable
-from benchmark.evidence import Result, label, read
+from benchmark.evidence import Result, below, label, read
 from benchmark.thresholds import RELATIVE, Thresholds
 from tasks.errors import UserError, nearest
 
@@ -117,11 +117,7 @@ def check(before: Mapping[str, Result], after: Mapping[str, Result], thresholds:
 
 def results_in(folder: Path) -> dict[str, Result]:
     """Return by task the result in a folder, or those of a model below it, without earlier ones that are kept aside."""
-    if (folder / "evidence.json").is_file():
-        found = [read(folder)]
-    else:
-        below = sorted(folder.glob("*/evidence.json"))
-        found = [read(path.parent) for path in below if "~" not in path.parent.name and path.parent.name[0] != "."]
+    found = [read(path) for path in ([folder] if (folder / "evidence.json").is_file() else below(folder, 1))]
     if not found:
         raise UserError(f"{folder} holds no result; name the folder of a result, or of a model with its results.")
     return {label(result.says): result for result in found}

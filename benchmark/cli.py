@@ -10,7 +10,7 @@ from io import TextIOWrapper
 import typer
 
 from benchmark.commands import cache, check, compare, export, noise, report, run, score, tasks
-from tasks.errors import UserError
+from tasks.errors import UserError, printable
 
 USAGE_ERROR: type[typer.BadParameter] = typer.BadParameter.__mro__[1]  # of the click that typer brings or needs
 STOPPED = 130
@@ -46,21 +46,25 @@ def main() -> None:
                 raise UserError(f"The argument {word!a} is not UTF-8; write it in UTF-8.")
         code = app(standalone_mode=False)
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        code = 2
+        code = _failed(str(error))
     except USAGE_ERROR as error:
-        print(f"bench: {error.format_message()} (bench --help shows how)", file=sys.stderr)
-        code = 2
+        code = _failed(f"{error.format_message()} (bench --help shows how)")
     except BrokenPipeError:
         code = 141
     except OSError as error:
-        print(f"bench: {error.filename or 'the system'}: {error.strerror or error}.", file=sys.stderr)
-        code = 2
+        code = _failed(f"{error.filename or 'the system'}: {error.strerror or error}.")
+    except MemoryError:
+        code = _failed("there is not enough memory for this; take fewer languages, or a machine with more.")
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
     if code == STOPPED:  # typer, too, turns the interruption of a command into this code
         print("bench: stopped; what was encoded so far is kept, and the next run goes on from there.", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failed(sentence: str) -> int:
+    print(f"bench: {printable(sentence)}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -18,29 +18,22 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import fastjsonschema
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 from filelock import FileLock
 
+from benchmark import files
+from benchmark.files import SCHEMA as SCHEMA
+from benchmark.files import Json as Json
 from benchmark.measures import parse
 from benchmark.ranking import ALL, Ranking
 from benchmark.summary import tables
-from tasks import languages
 from tasks.errors import UserError
 from tasks.fetch import cache_folder
 
-SCHEMA = 2
 ENDS = ("_low", "_high")
-RANKS = ("query_id", "query_lang", "topic", "doc_id", "doc_lang", "relevance", "pool", "documents", "rank")
-TOP = ("query_id", "rank", "doc_id", "doc_lang", "score")
-UNREADABLE = (OSError, ValueError, pyarrow.ArrowException)  # what a damaged Parquet file raises
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,7 @@ class Result:
 
     def ranks(self) -> pd.DataFrame:
         """Return `Ranking.ranks`."""
-        return _parquet(self.folder / "ranks.parquet", RANKS)
+        return files.ranks(self.folder / "ranks.parquet", self.says)
 
     def pools(self) -> pd.DataFrame:
         """Return `Ranking.pools`."""
@@ -60,7 +53,7 @@ class Result:
 
     def top(self) -> pd.DataFrame:
         """Return `Ranking.top`."""
-        return _parquet(self.folder / "top.parquet", TOP)
+        return files.top(self.folder / "top.parquet", self.says)
 
 
 def key_of(parts: Json) -> str:
@@ -183,9 +176,9 @@ def _key(path: Path) -> str:
     """Return the key of the result at `path`; "" if there is none that can be read. The top k may be left out."""
     try:
         result = read(path)
-        _columns(path / "ranks.parquet", RANKS)
+        files.columns(path / "ranks.parquet", files.RANKS)
         if (path / "top.parquet").exists():
-            _columns(path / "top.parquet", TOP)
+            files.columns(path / "top.parquet", files.TOP)
     except UserError:
         return ""
     return str(result.says["key"])
@@ -306,52 +299,15 @@ def dumps(says: Json) -> str:
     return inner(says, "") + "\n"
 
 
+def below(folder: Path, depth: int) -> list[Path]:
+    """Return the folders of the results so far below a folder, by name; not those kept aside or left half-written."""
+    paths = (path.parent for path in sorted(folder.glob("*/" * depth + "evidence.json")))
+    return [path for path in paths if "~" not in path.name and not path.name.startswith(".")]
+
+
 def read(folder: Path) -> Result:
     """Read a result. Raises UserError if the folder holds none, or one of a schema this version does not know."""
     path = folder / "evidence.json"
-    try:
-        says = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{folder} holds no result: there is no evidence.json in it.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); delete the folder and run again.") from error
-    if not isinstance(says, dict) or says.get("schema") is True or says.get("schema") != SCHEMA:
-        raise UserError(f"{path} is not evidence of schema {SCHEMA}; run again with this version.")
-    try:
-        _validate()(says)
-        for tag in {*says["task"]["query_languages"], *says["task"]["document_languages"]}:
-            languages.check(tag)
-    except fastjsonschema.JsonSchemaException as error:
-        raise UserError(f"{path} is damaged: {error}; delete the folder and run again.") from error
-    except UserError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    return Result(folder, says)
-
-
-@cache
-def _validate() -> Callable[[Json], Json]:
-    schema = json.loads((Path(__file__).parent / "evidence.schema.json").read_text(encoding="utf-8"))
-    compiled: Callable[[Json], Json] = fastjsonschema.compile(schema, use_default=False)
-    return compiled
-
-
-def _columns(path: Path, columns: tuple[str, ...]) -> None:
-    """Raise UserError unless `path` is a Parquet file with these columns; reads no more than its end."""
-    try:
-        found = pyarrow.parquet.read_schema(path).names
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); run again to make it anew.") from error
-    if missing := [column for column in columns if column not in found]:
-        raise UserError(f"{path} has no column {missing[0]}; run again to make it anew.")
-
-
-def _parquet(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    _columns(path, columns)
-    try:
-        return pd.read_parquet(path)
-    except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read ({_first_line(error)}); run again to make it anew.") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    if not path.exists():
+        raise UserError(f"{folder} holds no result: there is no evidence.json in it.")
+    return Result(folder, files.evidence(path))

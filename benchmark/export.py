@@ -28,6 +28,7 @@ from benchmark.run import Task
 from benchmark.runs import Direction
 from benchmark.scoring import Index, Scorer
 from benchmark.systems import System
+from tasks import parsing
 from tasks.errors import UserError
 
 NOTE = "export.json"
@@ -42,8 +43,8 @@ def require(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the export.")
     try:
-        ours = {NOTE, *json.loads((folder / NOTE).read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        ours = {NOTE, *parsing.json_file(folder / NOTE)["files"]}
+    except (UserError, KeyError, TypeError):
         ours = set()
     if others := sorted({path.name for path in folder.iterdir()} - ours):
         raise UserError(f"{folder} holds {others[0]}, which bench export did not write; name another folder.")

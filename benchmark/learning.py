@@ -38,16 +38,14 @@ def read(folder: Path) -> list[Training]:
     Raises UserError if there are none, two results of one step, or checkpoints on other data.
     """
     found: dict[tuple[str, str], dict[int, Result]] = {}
-    for path in sorted(folder.glob("*/*/evidence.json")):
-        if "~" in path.parent.name:
-            continue
-        result = evidence.read(path.parent)
+    for path in evidence.below(folder, 2):
+        result = evidence.read(path)
         match = re.fullmatch(r"(.*)-(\d{1,15})", str(result.says["model"]["name"]))
         if match is None:
             continue
         steps = found.setdefault((match[1], evidence.label(result.says)), {})
         if (step := int(match[2])) in steps:
-            raise UserError(f"{steps[step].folder} and {path.parent} are both of step {step}; move one away.")
+            raise UserError(f"{steps[step].folder} and {path} are both of step {step}; move one away.")
         steps[step] = result
     runs = [
         Training(name, tuple(sorted(steps)), tuple(steps[step] for step in sorted(steps)))

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.ranking import NOT_FOUND
-from tasks.errors import UserError, nearest
+from tasks.card import TaskCard
+from tasks.errors import UserError, located, nearest
 
 Values = NDArray[np.float64]
 
@@ -107,6 +108,13 @@ def parse(text: str) -> Measure:
     if must and not cutoff:
         raise UserError(f"{name} needs a cut-off; write for instance {name}@10.")
     return Measure(name, cutoff)
+
+
+def of_card(card: TaskCard, more: Sequence[str] = ()) -> tuple[Measure, ...]:
+    """Return the measures of a card, and more. Raises UserError for one that there is not."""
+    with located(f"{card.label}: measures"):
+        named = [parse(name) for name in card.measures]
+    return tuple(dict.fromkeys([*named, *map(parse, more)]))
 
 
 def evaluate(ranks: pd.DataFrame, measures: Sequence[Measure]) -> pd.DataFrame:

@@ -141,10 +141,11 @@ def _tables(result: Result, measure: str) -> _Tables:
 def _paired(before: Result, after: Result, measure: str, one: _Tables, other: _Tables) -> Paired:
     topics = pd.Index(sorted({*one.values["topic"].unique()} & {*other.values["topic"].unique()}), dtype="str")
     both = [_aligned(one.values, other.values), _aligned(one.biases, other.biases)]
-    if before.says["kept"] == after.says["kept"] and any(
+    lost = before.says["kept"] == after.says["kept"] and any(
         len(aligned[0]) < max(len(first), len(second))
         for aligned, first, second in zip(both, (one.values, one.biases), (other.values, other.biases), strict=True)
-    ):
+    )
+    if lost or not all(_alike(*aligned) for aligned in both):
         raise UserError(
             f"{before.folder} and {after.folder} are of the same data, but hold ranks of other questions; one of them "
             "is damaged, so run it again."
@@ -170,6 +171,15 @@ def _aligned(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.D
         codes[1] = codes[1] * (len(known) + 1) + np.where(place < 0, len(known), place)[other[key].cat.codes]
     _, first, second = np.intersect1d(codes[0], codes[1], return_indices=True)
     return one.iloc[first], other.iloc[second]
+
+
+def _alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether the queries of two tables are of the same topics and languages."""
+    for name in ("topic", "query_lang") if len(one) else ():
+        place = one[name].cat.categories.get_indexer(other[name].cat.categories)
+        if (one[name].cat.codes.to_numpy() != place[other[name].cat.codes]).any():
+            return False
+    return True
 
 
 def _quality(one: pd.DataFrame, other: pd.DataFrame, measure: str, topics: pd.Index) -> _Sums:

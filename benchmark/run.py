@@ -57,7 +57,7 @@ def prepare(
         if setting not in EVERY_SETTING:
             hint = nearest(setting, list(EVERY_SETTING)) or f"; take {', '.join(EVERY_SETTING)}."
             raise UserError(f"«{setting}» is not a setting{hint}")
-    wanted = tuple(measures.parse(name) for name in dict.fromkeys([*card.measures, *measured]))
+    wanted = measures.of_card(card, measured)
     missing = fetch.missing_bytes(card)
     with progress.bytes(f"fetching {card.label}", missing) as advance:
         files = fetch.fetch(card, mirror, offline, advance)

@@ -25,7 +25,8 @@ from pyarrow import csv
 
 from benchmark.ranking import ALL
 from tasks.errors import UserError
-from tasks.lines import lines, plain
+from tasks.lines import LONGEST, lines, plain
+from tasks.parsing import why
 
 COLUMNS = ("query_id", "Q0", "doc_id", "rank", "score", "tag")
 RUN, QRELS = ".trec", ".qrels"
@@ -91,7 +92,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     try:
         parts = [_parsed(block) for block in _blocks(path)]
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, pyarrow.ArrowException) as error:
         raise _fault(path, error) from error
     if not parts:
         raise UserError(f"{path} is empty; a run has a line for each document that a query found.")
@@ -109,6 +110,8 @@ def _blocks(path: Path) -> Iterator[bytes]:
             block = rest + read
             end = block.rfind(b"\n") + 1
             rest = block[end:]
+            if len(rest) > LONGEST:
+                raise ValueError("a line has no end")
             if end and not (whole := block[:end]).isspace():
                 yield whole
     if rest and not rest.isspace():
@@ -147,7 +150,7 @@ def _fault(path: Path, error: Exception) -> UserError:
         if line.strip(BLANK) and (wrong := _wrong(line)):
             first, count = first or f"{where}: {wrong}", count + 1
     if not count:
-        return UserError(f"{path} cannot be read as a run: {str(error).splitlines()[0]}.")
+        return UserError(f"{path} cannot be read as a run: {why(error)}.")
     return UserError(first + (f" ({count - 1:,} more lines are wrong)." if count > 1 else "."))
 
 

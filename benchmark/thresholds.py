@@ -17,16 +17,15 @@ min_score = 0.2
 ```
 """
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark.measures import parse
-from tasks import languages
+from tasks import languages, parsing
 from tasks.card import SETTINGS
-from tasks.errors import UserError, nearest
+from tasks.errors import UserError, located, nearest
 
 FILE = "bench-check.toml"
 RISES = ("rank_distance", "max_rank", "own_first", "own_excess@10", "own_excess@100")
@@ -95,12 +94,9 @@ def beside(baseline: Path) -> Path | None:
 
 def read(path: Path) -> Thresholds:
     """Return what a file says. Raises UserError for an unknown key, a wrong type, an unknown language or measure."""
-    try:
-        says = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"There are no thresholds at {path}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    if not path.exists():
+        raise UserError(f"There are no thresholds at {path}.")
+    says = parsing.toml(path)
     _known(says, ("measures", "max_drop", "level", "allow", "max_rise", "where"), str(path))
     found: dict[str, Any] = {name: says[name] for name in ("max_drop", "level") if name in says}
     for name, value in found.items():
@@ -147,10 +143,7 @@ def _where(says: dict[str, Any], at: str) -> Where:
     if "measure" in says:
         says["measure"] = _measure(says["measure"], f"{at}: measure")
     if "language" in says:
-        try:
-            languages.check(says["language"])
-        except UserError as error:
-            raise UserError(f"{at}: {error}") from error
+        languages.check(says["language"], at)
     return Where(**says)
 
 
@@ -174,10 +167,8 @@ def _texts(says: Mapping[str, Any], name: str, path: Path) -> list[str]:
 
 
 def _measure(text: str, at: str) -> str:
-    try:
+    with located(at):
         return str(parse(text))
-    except UserError as error:
-        raise UserError(f"{at}: {error}") from error
 
 
 def _one_of(text: str, known: Sequence[str], at: str) -> str:

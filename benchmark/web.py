@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from tasks.errors import UserError
+from tasks.parsing import json_value
 
 KEY = "ISOGLOSS_API_KEY"
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -129,8 +130,8 @@ def _once(request: urllib.request.Request) -> Any:
         reason = getattr(error, "reason", error)
         raise _PassingError(str(reason) if str(reason).strip() else type(reason).__name__) from error
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return json_value(data.decode("utf-8-sig"))
+    except ValueError as error:
         raise RefusedError(
             f"{request.full_url} answers «{_clean(data)}», which is no JSON; is an embeddings server there?",
             200,
@@ -167,14 +168,14 @@ def _seconds(text: str) -> float:
         pass
     try:
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # also of years that no clock has
         return 0.0
 
 
 def _said(data: bytes) -> str:
     """Return the sentence in the body of an error, as the usual servers put it."""
     try:
-        says = json.loads(data)
+        says = json_value(data.decode())
     except ValueError:
         return _clean(data)
     for name in ("error", "message", "detail"):

@@ -106,9 +106,7 @@ def read(results: Path) -> list[Board]:
     Raises:
         UserError: if there is no result, or one that cannot be read.
     """
-    found = [
-        evidence.read(path.parent) for path in sorted(results.glob("*/*/evidence.json")) if "~" not in path.parent.name
-    ]
+    found = [evidence.read(path) for path in evidence.below(results, 2)]
     if not found:
         raise UserError(
             f"{results} holds no result (no */*/evidence.json); make one with bench run --results {results}."

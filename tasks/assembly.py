@@ -10,16 +10,16 @@ What a card's `options` may say to all of these readers is in COMMON.
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tasks import collection, languages
+from tasks import collection, languages, parsing
 from tasks.card import TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError, nearest
-from tasks.lines import Record
+from tasks.lines import Record, frame
 
 COMMON = {"language", "languages", "parallel", "missing_documents", "missing_queries", "empty_documents"}
 IDS = {
@@ -29,7 +29,7 @@ IDS = {
 TEXTS = {"document": ("text", "contents", "body"), "query": ("text", "query", "contents")}
 LANGUAGES = ("lang", "language")
 KEY = "_key"  # what the judgements call a query
-CHUNK = 100_000  # records that are Python objects at once
+GRADES = 2**31  # relevances are below
 
 Judgement = tuple[str, str, str, Any]
 """Where it stands, query, document, relevance."""
@@ -57,7 +57,7 @@ def check_options(card: TaskCard, known: set[str]) -> None:
     if not isinstance(card.options.get("parallel", False), bool):
         raise UserError(f"{card.name}: options.parallel must be true or false.")
     if card.options.get("language"):
-        languages.check(text_option(card, "language"))
+        languages.check(text_option(card, "language"), f"{card.name}: options.language")
     tags(card)
 
 
@@ -69,6 +69,26 @@ def text_option(card: TaskCard, name: str, default: str = "") -> str:
     return value
 
 
+def below(card: TaskCard, option: str, said: str) -> Path:
+    """Return the path below the card's folder that an option names; the folder itself where it says nothing."""
+    if said not in ("", ".") and not parsing.inside(said):
+        raise UserError(f"{card.name}: options.{option} must be a path below {card.folder}.")
+    return parsing.require_inside(card.folder / said, card.folder)
+
+
+def beside(card: TaskCard, folder: Path, name: str) -> Path | None:
+    """Return `folder/name` or `folder/name.gz`, whichever is there, in a folder below the card's."""
+    found = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    return found and parsing.require_inside(found, card.folder)
+
+
+def matching(card: TaskCard, option: str, pattern: object) -> list[Path]:
+    """Return the files below the card's folder that fit a pattern which an option names."""
+    if (found := parsing.matching(card.folder, pattern)) is None:
+        raise UserError(f"{card.name}: options.{option} must be a pattern of files below {card.folder}.")
+    return [parsing.require_inside(path, card.folder) for path in found]
+
+
 def tags(card: TaskCard) -> dict[str, str]:
     """Return `options.languages`: what the data calls a language -> its tag. A list says that they are the same."""
     said = card.options.get("languages", {})
@@ -77,7 +97,7 @@ def tags(card: TaskCard) -> dict[str, str]:
     if not isinstance(said, dict) or not all(isinstance(tag, str) for tag in said.values()):
         raise UserError(f"{card.name}: options.languages must be a list of tags or a table of name = tag.")
     for tag in said.values():
-        languages.check(tag)
+        languages.check(tag, f"{card.name}: options.languages")
     return said
 
 
@@ -88,13 +108,11 @@ def table(records: Iterable[Record], kind: str, card: TaskCard, language: str = 
     `metadata` become columns of their own. A query's column KEY is what the judgements call it.
     """
     rows = _rows(records, kind, tags(card), language or text_option(card, "language"), card)
-    chunks = []
-    while chunk := list(islice(rows, CHUNK)):
-        chunks.append(pd.DataFrame(chunk))
-    if not chunks:
+    found = frame(rows)
+    if found.empty:
         columns = ["doc_id", "lang", "text"] if kind == "document" else ["query_id", "lang", "text", "topic", KEY]
         return pd.DataFrame(columns=columns, dtype="str")
-    return pd.concat(chunks, ignore_index=True)
+    return found
 
 
 def _rows(
@@ -108,7 +126,7 @@ def _rows(
             if isinstance(inner, dict)
             else dict(record)
         )
-        row = {key: str(_take(says, IDS[kind], where)), "lang": "", "text": _take(says, TEXTS[kind], where)}
+        row = {key: _id(_take(says, IDS[kind], where), where), "lang": "", "text": _take(says, TEXTS[kind], where)}
         if not isinstance(row["text"], str):
             raise UserError(f"{where}: the text is not a text.")
         own = next((says.pop(name) for name in LANGUAGES if says.get(name)), None)
@@ -141,6 +159,12 @@ def _take(says: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
     raise UserError(f"{where}: there is no field «{names[0]}».")
 
 
+def _id(value: Any, where: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{where}: the id is neither a text nor a number.")
+    return str(value)
+
+
 def _facet(value: Any) -> str | None:
     """Return a facet as text: all values of a column must be of one type, and text is what a table is sliced by."""
     if value is None:
@@ -154,9 +178,9 @@ def judgements(found: Iterable[Judgement]) -> pd.DataFrame:
     for where, query, document, said in found:
         try:
             relevance = float(said)
-            if relevance % 1:
+            if relevance % 1 or relevance >= GRADES:
                 raise ValueError
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where}: the relevance «{said}» is not a whole number.") from error
         rows.append((where, str(query), str(document), max(int(relevance), 0)))
     return pd.DataFrame(rows, columns=["where", KEY, "doc_id", "relevance"])

@@ -6,15 +6,15 @@ description or a citation leaves old results comparable.
 
 import hashlib
 import json
+import math
 import re
-import tomllib
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks import languages
-from tasks.errors import UserError, nearest
+from tasks import languages, parsing
+from tasks.errors import UserError, located, nearest
 
 CARDS = Path(__file__).parent / "cards"
 SUITES = Path(__file__).parent / "suites"
@@ -24,22 +24,19 @@ EVERY_SETTING = (*SETTINGS, MINING)
 KINDS: dict[str, tuple[type, str]] = {  # of the fields that are no texts
     "settings": (list, "a list of texts"),
     "measures": (list, "a list of texts"),
+    "languages": (list, "a list of texts"),
     "ignore_identical_ids": (bool, "true or false"),
     "files": (list, "a list of tables"),
     "variants": (dict, "a table of tables"),
     "symmetric": (bool, "true or false"),
     "options": (dict, "a table"),
 }
-VARIED = {
-    "unit",
-    "instruction",
-    "title",
-    "description",
-    "settings",
-    "options",
-    "languages",
-    "files",
-}  # what a variant may change
+LISTED = ("settings", "measures", "languages")  # lists of texts
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")  # a folder's name, and with what is put before and behind it, still one
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows keeps for devices
+VARIED = {  # what a variant may change
+    "unit", "instruction", "title", "description", "settings", "options", "languages", "files",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,40 +110,59 @@ class TaskCard:
 
 def read(path: Path) -> TaskCard:
     """Read one card. Raises UserError that names the file and the field that is missing, unknown or wrong."""
-    try:
-        says = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    says = parsing.toml(path)
     known = set(TaskCard.__dataclass_fields__) - {"folder", "variant"}
     needed = {"name", "version", "title", "description", "reader", "licence", "citation", "settings", "measures"}
     if missing := sorted(needed - says.keys()):
         raise UserError(f"{path} says nothing of {', '.join(missing)}; add it to the card.")
     if unknown := sorted(says.keys() - known):
         raise UserError(f"{path} has a field «{unknown[0]}» that no card has{nearest(unknown[0], sorted(known))}")
+    variants = says.get("variants", {})
+    _check_fields(says, path)
+    for name in (says["name"], *variants):
+        if not NAME.fullmatch(name) or RESERVED.fullmatch(name):
+            raise UserError(
+                f"{path}: the name «{name}» must be small letters, digits, dots and hyphens, 100 at most, and no "
+                "device's."
+            )
+    if MINING in says["settings"] and not says.get("symmetric"):
+        raise UserError(f"{path}: the setting {MINING} needs symmetric = true, texts of one kind on both sides.")
+    for variant, changes in variants.items():
+        if not isinstance(changes, dict) or changes.keys() - VARIED:
+            raise UserError(f"{path}: the variant {variant} may change {', '.join(sorted(VARIED))} only.")
+        _check_fields(changes, path)
+    for part in (says, *variants.values()):
+        if "files" in part:
+            part["files"] = _files(part["files"], path)
+    return TaskCard(folder=path.parent, **says | {name: tuple(says[name]) for name in ("settings", "measures")})
+
+
+def _check_fields(says: dict[str, Any], path: Path) -> None:
+    """Raise UserError unless each field of a card, or of a variant of it, is of its kind."""
     for name, value in says.items():
         kind, what = KINDS.get(name, (str, "a text"))
         if not isinstance(value, kind):
             raise UserError(f"{path}: {name} must be {what}.")
-    for name in ("settings", "measures"):
-        if not says[name] or not all(isinstance(x, str) for x in says[name]):
+        if name in LISTED and set(map(type, says[name])) != {str}:
             raise UserError(f"{path}: {name} must be a list of texts.")
-        says[name] = tuple(says[name])
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", str(says["name"])):
-        raise UserError(f"{path}: the name «{says['name']}» must be small letters, digits, dots and hyphens.")
-    for setting in says["settings"]:
+        _check_plain(value, f"{path}: {name}")
+    for setting in says.get("settings", ()):
         if setting not in EVERY_SETTING:
             raise UserError(f"{path}: «{setting}» is not a setting; they are {', '.join(EVERY_SETTING)}.")
-    if MINING in says["settings"] and not says.get("symmetric"):
-        raise UserError(f"{path}: the setting {MINING} needs symmetric = true, texts of one kind on both sides.")
-    says["files"] = _files(says.get("files", []), path)
-    for variant, changes in says.get("variants", {}).items():
-        if not isinstance(changes, dict) or changes.keys() - VARIED:
-            raise UserError(f"{path}: the variant {variant} may change {', '.join(sorted(VARIED))} only.")
-        if "files" in changes:
-            changes["files"] = _files(changes["files"], path)
-    return TaskCard(folder=path.parent, **says)
+
+
+def _check_plain(value: object, where: str) -> None:
+    """Raise UserError unless a value can be shown on a terminal and hashed as JSON."""
+    if isinstance(value, dict | list):
+        for inner in value:
+            _check_plain(inner, where)
+        for inner in value.values() if isinstance(value, dict) else ():
+            _check_plain(inner, where)
+    elif isinstance(value, str):
+        if not all(letter.isprintable() or letter in "\n\r\t\u00ad\u200b\u200c\u200d" for letter in value):
+            raise UserError(f"{where} has a letter that cannot be shown; take it out.")
+    elif not isinstance(value, int) and not (isinstance(value, float) and math.isfinite(value)):
+        raise UserError(f"{where} is {value}; write a text, a number, or true or false.")
 
 
 def _files(says: list[dict[str, Any]], path: Path) -> tuple[File, ...]:
@@ -158,12 +174,14 @@ def _files(says: list[dict[str, Any]], path: Path) -> tuple[File, ...]:
     for file in files:
         if not all(isinstance(value, str) for value in (file.path, file.sha256, file.language)):
             raise UserError(f"{path}: path, sha256 and language of a file must be texts.")
-        if not isinstance(file.bytes, int):
-            raise UserError(f"{path}: bytes of a file must be a whole number.")
-        if Path(file.path).is_absolute() or ".." in Path(file.path).parts:
-            raise UserError(f"{path}: the file path {file.path} leaves its folder.")
+        if type(file.bytes) is not int or file.bytes < 1:
+            raise UserError(f"{path}: bytes of a file must be a whole number above 0.")
+        if not parsing.inside(file.path):
+            raise UserError(f"{path}: the file path «{file.path}» leaves its folder.")
+        if not re.fullmatch("[0-9a-f]{64}", file.sha256):
+            raise UserError(f"{path}: sha256 of {file.path} must be 64 hexadecimal digits.")
         if file.language:
-            languages.check(file.language)
+            languages.check(file.language, str(path))
     return files
 
 
@@ -177,10 +195,7 @@ def catalogue() -> dict[str, Path]:
 @cache
 def suites() -> dict[str, tuple[str, ...]]:
     """Return the suites that ship with the package: name -> labels of its tasks."""
-    return {
-        path.stem: tuple(tomllib.loads(path.read_text(encoding="utf-8"))["tasks"])
-        for path in sorted(SUITES.glob("*.toml"))
-    }
+    return {path.stem: tuple(parsing.toml(path)["tasks"]) for path in sorted(SUITES.glob("*.toml"))}
 
 
 def find(label: str) -> TaskCard:
@@ -216,12 +231,7 @@ def find(label: str) -> TaskCard:
 
 def own_suite(path: Path) -> list[str]:
     """Return the labels of a suite of one's own: `tasks = [...]` in a TOML file, folders relative to it."""
-    try:
-        says = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid TOML: {error}.") from error
-    except OSError as error:
-        raise UserError(f"The suite {path} cannot be read: {error.strerror}.") from error
+    says = parsing.toml(path)
     if "reader" in says:
         raise UserError(f"{path} is a card, not a suite; name its folder {path.parent} instead.")
     labels = says.get("tasks")
@@ -229,15 +239,13 @@ def own_suite(path: Path) -> list[str]:
         raise UserError(f'{path} is not a suite: it must hold one list, tasks = ["xquad-r", "./rivers"].')
     found: list[str] = []
     for label in labels:
-        try:
+        with located(path):
             if label in suites():
                 found += suites()[label]
                 continue
             if (path.parent / label).is_dir() or "/" in label:
                 label = f"{path.parent / label}/"
             find(label)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
         found.append(label)
     return found
 

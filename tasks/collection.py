@@ -11,7 +11,6 @@ judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not r
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import languages, lines
+from tasks import languages, lines, parsing
 from tasks.errors import InvalidCollectionError, UserError, nearest
 
 COLUMNS = {
@@ -29,6 +28,8 @@ COLUMNS = {
     "judgements": ("topic", "doc_id", "relevance"),
 }
 RANKED = {"documents": {"title", "part"}, "queries": {"part"}}  # columns besides that numbers depend on
+PLAIN = {str, int, float, type(None), type(pd.NA)}  # what cells may be that become text
+LONGEST = 100  # letters of a facet's name
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,9 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
     Raises UserError with every kind of problem found, each with its first offender; `where` names the source.
     """
     tables = {"documents": documents, "queries": queries, "judgements": judgements}
-    tables = {table: _as_text(frame) for table, frame in tables.items()}
-    problems = [
-        f"the {table} table has no column «{column}»"
-        for table, columns in COLUMNS.items()
-        for column in columns
-        if column not in tables[table].columns
-    ]
+    problems = [problem for table, frame in tables.items() for problem in _misshapen(table, frame)]
     if not problems:
+        tables = {table: _as_text(frame) for table, frame in tables.items()}
         problems = list(_problems(**tables))
     if problems:
         raise InvalidCollectionError(where, problems)
@@ -105,9 +101,35 @@ def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFra
     return Collection(**{table: frame.reset_index(drop=True) for table, frame in tables.items()})
 
 
+def _misshapen(table: str, frame: pd.DataFrame) -> Iterator[str]:
+    """Yield what is wrong with the columns of a table, whatever stands in them."""
+    columns = [str(column) for column in frame.columns]
+    for column in COLUMNS[table]:
+        if column not in columns:
+            yield f"the {table} table has no column «{column}»"
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        yield f"the {table} table has two columns «{twice[0]}»"
+        return
+    for column in columns:
+        if not column.strip() or not column.isprintable() or len(column) > LONGEST:
+            yield f"the {table} table has a column named «{column}»; name it by 1 to {LONGEST} letters"
+        elif column in {*COLUMNS[table]} | RANKED.get(table, set()) and not _plain(frame[column]):
+            yield f"the column «{column}» of the {table} table holds something else than texts and numbers"
+
+
+def _plain(values: pd.Series) -> bool:
+    """Whether a column holds texts, numbers and holes only."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.cat.categories.to_series()
+    if values.dtype == object:
+        return set(map(type, values)) <= PLAIN
+    numbers = pd.api.types.is_integer_dtype(values) or pd.api.types.is_float_dtype(values)
+    return numbers or isinstance(values.dtype, pd.StringDtype)
+
+
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the frame with ids, tags and texts as text: an id that looks like a number is an id all the same."""
-    named = {column for columns in COLUMNS.values() for column in columns} - {"relevance"}
+    named = {"part", *(column for columns in COLUMNS.values() for column in columns)} - {"relevance"}
     return frame.astype(dict.fromkeys(named & set(frame.columns), "str"))
 
 
@@ -119,11 +141,12 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
     def first(ids: pd.Series) -> str:
         return f"«{ids.iloc[0]}»" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
 
+    parted = "part" in documents and "part" in queries
     for table, key, frame in (("document", "doc_id", documents), ("query", "query_id", queries)):
         if frame.empty:
             yield f"there is no {table}"
-        for column in (key, "lang", "text", "topic"):
-            if column not in frame:
+        for column in (key, "lang", "text", "topic", "part"):
+            if column not in frame or (column == "part" and not parted):
                 continue
             empty = frame.loc[frame[column].isna() | (frame[column].astype(str).str.strip() == ""), key]
             if empty.size:
@@ -232,16 +255,11 @@ def _table(folder: Path, table: str) -> pd.DataFrame:
         raise UserError(
             f"{folder} needs exactly one of {table}.parquet, {table}.jsonl and {table}.tsv; it has {len(files)}."
         )
-    path = files[0]
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".jsonl":
-            return pd.read_json(path, lines=True, encoding="utf-8", dtype=False)
-        found = lines.rows(path)
-        _, columns = next(found, ("", []))
-        return pd.DataFrame([cells for _, cells in found], columns=columns, dtype="str")
-    except (ValueError, OSError) as error:
-        if path.suffix == ".jsonl":  # name the line, which pandas does not
-            deque(lines.records(path), maxlen=0)
-        raise UserError(f"{path} cannot be read as {path.suffix[1:].upper()}: {str(error).splitlines()[0]}.") from error
+    path = parsing.require_inside(files[0], folder)
+    if path.suffix == ".parquet":
+        return parsing.frame(path)
+    if path.suffix == ".jsonl":
+        return lines.frame(record for _, record in lines.records(path))
+    found = lines.rows(path)
+    _, columns = next(found, ("", []))
+    return pd.DataFrame([cells for _, cells in found], columns=columns, dtype="str")

@@ -1,5 +1,10 @@
 """The one error that a person sees: a sentence that says what is wrong, where, and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SHOWN = 4000  # letters of a message; what is quoted in it may be of any length
+
 
 class UserError(Exception):
     """Something outside the program is wrong. The command line prints it as it is and exits with code 2."""
@@ -13,9 +18,33 @@ class InvalidCollectionError(UserError):
         self.problems = problems
 
 
+@contextmanager
+def located(where: object) -> Iterator[None]:
+    """Put before a fault where it is."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+@contextmanager
+def advising(advice: str) -> Iterator[None]:
+    """Add to a fault what to do about it."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}; {advice}.") from error
+
+
 def nearest(word: str, known: list[str]) -> str:
     """Return «; did you mean a, b?» for the known words that are closest to `word`, or an empty text."""
     import difflib
 
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def printable(text: str) -> str:
+    """Return a text on one line that no terminal takes for a command: what cannot be seen is written as its code."""
+    shown = text if len(text) <= SHOWN else f"{text[: SHOWN // 2]} … {text[-SHOWN // 2 :]}"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)

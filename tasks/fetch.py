@@ -1,5 +1,6 @@
 """Pinned files in (a path below a raw-content root, size, SHA-256), verified local paths out.
 
+The root is a folder or an https address; nothing is ever asked for over plain http, not even where a server sends one.
 A file is streamed through SHA-256 into `<name>.part` and renamed when the hash is right, so a file under its own name
 is always whole. An interrupted download leaves its `.part` and the next call continues it by an HTTP range; a file
 that is whole but wrong, or for which there is no space, leaves nothing. The cache has the layout of the upstream
@@ -16,8 +17,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPMessage
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
+from urllib.parse import quote, urlsplit
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -34,19 +37,45 @@ NETWORK_ERRORS = (http.client.HTTPException, ConnectionError, TimeoutError, urll
 Progress = Callable[[int], None]
 
 
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """Follows a server that sends on to an https address, and no other."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme != "https":
+            raise urllib.error.URLError("it sends on to an address that is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def cache_folder() -> Path:
     """Return where data and vectors are kept: `ISOGLOSS_CACHE`, or the user's cache folder."""
     return Path(os.environ.get("ISOGLOSS_CACHE") or user_cache_path("isogloss"))
 
 
 def mirror_root(mirror: str | None) -> str:
-    """Return the root that stands for UPSTREAM: `mirror`, else `ISOGLOSS_MIRROR`, else UPSTREAM itself."""
+    """Return the root that stands for UPSTREAM: `mirror`, else `ISOGLOSS_MIRROR`, else UPSTREAM itself.
+
+    It is a folder, also as `file:///folder`, or an https address, which has nothing secret in it: no user, no query.
+    """
     root = mirror or os.environ.get("ISOGLOSS_MIRROR") or UPSTREAM
-    if "://" not in root:
-        if not Path(root).is_dir():
-            raise UserError(f"The mirror {root} is not a folder; give a folder or an https address.")
-        return root
-    if not root.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+    try:
+        parts = urlsplit(root)
+        secret = "@" in parts.netloc or bool(parts.query or parts.fragment)
+        here = parts.scheme == "file" and parts.netloc in ("", "localhost")
+    except ValueError:  # brackets that hold no IPv6 address
+        raise UserError("The mirror is no address; give a folder or an https address.") from None
+    if "://" in root and secret:  # which is not shown, and would be kept in the evidence as part of the command
+        raise UserError(
+            f"The address of the mirror {parts.scheme}://{parts.hostname or ''} has a user or a query in it; give one "
+            "without."
+        )
+    if here or "://" not in root:
+        folder = urllib.request.url2pathname(parts.path) if here else root
+        if not Path(folder).is_dir():
+            raise UserError(f"The mirror {folder} is not a folder; give a folder or an https address.")
+        return folder
+    if parts.scheme != "https" or not parts.hostname:
         raise UserError(f"The mirror {root} is neither a folder nor an https address.")
     return root.rstrip("/") + "/"
 
@@ -107,7 +136,7 @@ def _one(file: File, mirror: str | None, offline: bool, progress: Progress) -> P
 def _bring(file: File, root: str, path: Path, progress: Progress) -> None:
     """Stream `file` into its `.part`, over at most TRIES broken connections in a row, check it and rename it."""
     part = Path(f"{path}.part")
-    tries = 0
+    left, tries = part.is_file(), 0
     while True:
         start = part.stat().st_size if part.is_file() else 0
         if start > file.bytes:
@@ -131,6 +160,9 @@ def _bring(file: File, root: str, path: Path, progress: Progress) -> None:
     size, sha256 = part.stat().st_size, _sha256(part)
     if sha256 != file.sha256:
         part.unlink()
+        if left:  # by an earlier call, and perhaps of something else
+            _bring(file, root, path, progress)
+            return
         fault = f"is {size:,} bytes long instead of {file.bytes:,}" if size != file.bytes else "has another SHA-256"
         raise UserError(
             f"{root.rstrip('/')}/{file.path} {fault} than the card pins; the source is damaged or was changed, "
@@ -144,15 +176,19 @@ def _open(root: str, path: str, start: int) -> BinaryIO:
         source = Path(root) / path
         if not source.is_file():
             raise UserError(f"The mirror {root} has no file {path}; add it or name another root with --mirror.")
-        stream = source.open("rb")
+        try:
+            stream = source.open("rb")
+        except OSError as error:
+            raise UserError(f"{source} cannot be read: {error.strerror}; name another root with --mirror.") from error
         stream.seek(start)
         return stream
     headers = {"User-Agent": "isogloss", "Accept-Encoding": "identity"}
-    request = urllib.request.Request(root + path, headers=headers | ({"Range": f"bytes={start}-"} if start else {}))
-    response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    headers |= {"Range": f"bytes={start}-"} if start else {}
+    request = urllib.request.Request(root + quote(path), headers=headers)
+    response: http.client.HTTPResponse = urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT)
     if start and response.status != 206:  # the server knows no ranges: take what is already here as read
         response.read(start)
-    return response  # type: ignore[no-any-return]
+    return response
 
 
 def _copy(source: BinaryIO, part: Path, size: int, progress: Progress) -> None:

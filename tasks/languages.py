@@ -18,13 +18,14 @@ import langcodes
 from tasks.errors import UserError
 
 
-def check(tag: str) -> str:
-    """Return `tag`, or raise UserError if it is no registered language tag in its usual spelling."""
+def check(tag: str, where: str = "") -> str:
+    """Return `tag`, or raise UserError, which says `where`, if it is no registered tag in its usual spelling."""
+    at = f"{where}: " if where else ""
     if not langcodes.tag_is_valid(tag):
-        raise UserError(f"«{tag}» is not a language tag; write BCP 47 tags such as en, sw or zh-Hans.")
+        raise UserError(f"{at}«{tag}» is not a language tag; write BCP 47 tags such as en, sw or zh-Hans.")
     usual = langcodes.Language.get(tag, normalize=False).to_tag()
     if usual != tag:
-        raise UserError(f"The language tag «{tag}» is usually spelt {usual}; write that.")
+        raise UserError(f"{at}«{tag}» is usually spelt {usual}; write that.")
     return tag
 
 

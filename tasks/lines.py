@@ -1,16 +1,23 @@
 """A text file in (plain or .gz); its lines and JSON records out, every fault named by file and line."""
 
 import gzip
-import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import UserError
+from tasks.parsing import json_value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Record = tuple[str, dict[str, Any]]
 """Where a record stands («file, line 3»), for errors, and its fields."""
+CHUNK = 100_000  # records that are Python objects at once
+LONGEST = 1 << 27
+"""Bytes of a line, at most: a small packed file can unpack to a line that no memory holds."""
 
 
 def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
@@ -18,13 +25,15 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            for number, raw in enumerate(stream, 1):
+            for number, raw in enumerate(iter(lambda: stream.readline(LONGEST), b""), 1):
+                if len(raw) == LONGEST:
+                    raise UserError(f"{path}, line {number}: this line has more than {LONGEST >> 20} MiB; cut it up.")
                 line = raw.decode(encoding)
                 yield f"{path}, line {number}", (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}, line {number}: this is not {encoding.upper()}; save the file as UTF-8.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}, line {number + 1}: the gzip file is damaged or cut off; bring it again.") from error
+        raise UserError(f"{path}, line {number + 1}: the packed file is damaged or cut off; bring it again.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -35,7 +44,7 @@ def records(path: Path, encoding: str = "utf-8") -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json_value(line)
         except ValueError as error:
             raise UserError(f"{where}: this is not JSON ({error}); write one object a line.") from error
         if not isinstance(record, dict):
@@ -55,12 +64,17 @@ def rows(path: Path) -> Iterator[tuple[str, list[str]]]:
             raise UserError(f"{where}: the number of columns is {len(cells)} here and {width} in the header.")
 
 
+def frame(rows: Iterable[dict[str, Any]]) -> "pd.DataFrame":
+    """Return rows as a table, with a column for each field that any of them has."""
+    import pandas as pd
+
+    rows, chunks = iter(rows), []
+    while chunk := list(islice(rows, CHUNK)):
+        chunks.append(pd.DataFrame(chunk))
+    return pd.concat(chunks, ignore_index=True) if chunks else pd.DataFrame()
+
+
 def plain(path: Path) -> tuple[str, str]:
     """Return a file's stem and ending without .gz: `topics.en.tsv.gz` gives («topics.en», «.tsv»)."""
     inner = Path(path.stem) if path.suffix == ".gz" else Path(path.name)
     return inner.stem, inner.suffix
-
-
-def beside(folder: Path, name: str) -> Path | None:
-    """Return `folder/name` or `folder/name.gz`, whichever is there."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)

@@ -205,7 +205,7 @@ def test_wrong_input_is_one_sentence(
 
 
 def test_no_network_is_one_sentence(bench: Bench, results: Path) -> None:
-    ran = bench("run", "--model", "random", "--task", "xquad-r", "--mirror", "http://127.0.0.1:9")
+    ran = bench("run", "--model", "random", "--task", "xquad-r", "--mirror", "https://127.0.0.1:9")
     ran.failed("cannot be reached", "check the network")
 
 

@@ -194,7 +194,7 @@ def test_code_of_a_checkpoint_is_not_run_unless_asked_for(tiny: Path) -> None:
     [
         ("no modules", "is no checkpoint: it has neither modules.json"),
         ("plain", "is a transformer without pooling.*--pooling mean, cls or last"),
-        ("bad json", "is not valid JSON"),
+        ("bad json", "is not JSON"),
         ("no weights", "cannot be loaded as a sentence-transformers checkpoint"),
         ("pickle", "is a pickle, and there are no safetensors beside it"),
         ("cut weights", "cannot be loaded"),

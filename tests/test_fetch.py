@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import http.client
 import http.server
 import os
 import shutil
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,7 @@ class Server(http.server.ThreadingHTTPServer):
     breaks = 0
     broken = 300_000
     ranges = True
+    sends_on = ""
     asked: list[str | None]
 
 
@@ -50,6 +53,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        if self.server.sends_on and not self.path.startswith("/there"):
+            self.send_response(302)
+            self.send_header("Location", self.server.sends_on)
+            self.end_headers()
+            return
         if not self.path.endswith(PATH):
             self.send_error(404)
             return
@@ -71,7 +79,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server on this machine. It knows no TLS, so what is asked for by https goes to it as it is."""
+
+    def opened(self: urllib.request.HTTPSHandler, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(http.client.HTTPConnection, req)
+
+    monkeypatch.setattr(urllib.request.HTTPSHandler, "https_open", opened)
     with Server(("127.0.0.1", 0), Handler) as running:
         running.asked = []
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -80,7 +94,7 @@ def server() -> Iterator[Server]:
 
 
 def address(server: Server) -> str:
-    return f"http://127.0.0.1:{server.server_port}"
+    return f"https://127.0.0.1:{server.server_port}"
 
 
 def only_file(cache: Path) -> list[str]:
@@ -140,10 +154,10 @@ def test_a_part_of_something_else_is_thrown_away(server: Server, cache: Path) ->
     part = cache / "data" / f"{PATH}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1000)
-    with pytest.raises(UserError, match="has another SHA-256"):
-        fetch.fetch(pinned(), address(server))
-    assert only_file(cache) == []
-    assert fetch.fetch(pinned(), address(server))
+    (path,) = fetch.fetch(pinned(), address(server)).values()
+    assert path.read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000-", None]
+    assert only_file(cache) == [PATH]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +204,23 @@ def test_no_such_file_and_no_server(server: Server, folder: Path, cache: Path) -
     with pytest.raises(UserError, match="has no file owner/none.json"):
         fetch.fetch(other, str(folder))
     with pytest.raises(UserError, match="cannot be reached .*check the network"):
-        fetch.fetch(pinned(), "http://127.0.0.1:1")
+        fetch.fetch(pinned(), "https://127.0.0.1:1")
     assert only_file(cache) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "ftp", "HTTP", "file"])
+def test_a_server_that_sends_on_to_other_than_https_is_not_followed(scheme: str, server: Server, cache: Path) -> None:
+    server.sends_on = f"{scheme}://127.0.0.1:{server.server_port}/there/{PATH}"
+    with pytest.raises(UserError, match="cannot be reached .*(not https|HTTP 302)"):
+        fetch.fetch(pinned(), address(server))
+    assert set(server.asked) == {None}
+    assert only_file(cache) == []
+
+
+def test_a_server_that_sends_on_to_https_is_followed(server: Server, cache: Path) -> None:
+    server.sends_on = f"{address(server)}/there/{PATH}"
+    fetch.fetch(pinned(), address(server))
+    assert only_file(cache) == [PATH]
 
 
 def test_mirrors_that_are_none(cache: Path) -> None:

@@ -266,7 +266,7 @@ def test_links_and_pictures_lead_to_files(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "says"), [("empty", "holds no result"), ("damaged", "cannot be read"), ("ranks", "ranks.parquet")]
+    ("harm", "says"), [("empty", "holds no result"), ("damaged", "is not JSON"), ("ranks", "ranks.parquet")]
 )
 def test_what_one_can_get_wrong(harm: str, says: str, results: Path, bench: Bench, tmp_path: Path) -> None:
     if harm == "empty":

@@ -246,7 +246,7 @@ def test_a_suite_of_ones_own_runs(bench: Bench, here: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "The suite my.toml cannot be read: No such file"),
+        (None, "my.toml cannot be read: No such file"),
         ("tasks = [", "my.toml is not valid TOML"),
         ('task = ["demo"]', "my.toml is not a suite"),
         ("tasks = []", "my.toml is not a suite"),

@@ -365,7 +365,7 @@ def test_a_broken_record_of_mkqa_is_named(record: dict[str, Any], says: str, tmp
     ("name", "content", "says"),
     [
         ("mkqa.zip", b"PK\x03\x04 cut off", "is not a whole zip file"),
-        ("mkqa.jsonl.gz", gzip.compress(json.dumps(RECORD).encode() * 99)[:-20], "gzip file is damaged or cut off"),
+        ("mkqa.jsonl.gz", gzip.compress(json.dumps(RECORD).encode() * 99)[:-20], "packed file is damaged or cut off"),
         ("mkqa.json", b'[{"example_id": 1', "is not JSON"),
         ("mkqa.json", b"{}", "is not a list"),
         ("mkqa.json", b"\xff\xfe[]", "is not UTF-8"),

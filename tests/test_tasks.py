@@ -328,14 +328,14 @@ def test_prose_of_a_card_changes_no_hash(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        ("{", "not SQuAD JSON"),
+        ("{", "is not JSON"),
         ('{"data": [{"paragraphs": [{"context": "A b."}]}]}', "sentence_breaks"),
         (
             '{"data": [{"paragraphs": [{"context": "A b.", "sentence_breaks": [[0, 2]], "qas": '
             '[{"id": "1", "question": "q", "answers": [{"answer_start": 3}]}]}]}]}',
             "starts in 0 sentences",
         ),
-        (b"\xff\xfe{", "not SQuAD JSON"),
+        (b"\xff\xfe{", "is not UTF-8: byte 0"),
     ],
 )
 def test_a_broken_squad_file_is_named(broken: str | bytes, says: str, tmp_path: Path) -> None:

@@ -108,11 +108,13 @@ def _show(title: str, columns: tuple[str, ...], rows: "Sequence[tuple[str, ...]]
     from rich.table import Table
     from rich.text import Text
 
+    from tasks.errors import printable
+
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), title=title, title_justify="left")
     for column in columns:
         table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table, "")
 
 

@@ -85,18 +85,17 @@ def check_task(
     from benchmark import measures
     from benchmark.progress import Progress
     from tasks import card, check, fetch, readers
-    from tasks.errors import InvalidCollectionError
+    from tasks.errors import InvalidCollectionError, printable
 
     found = card.find(task)
-    for name in found.measures:
-        measures.parse(name)
+    measures.of_card(found)
     with Progress(errors()).bytes(f"fetching {found.label}", fetch.missing_bytes(found)) as advance:
         files = fetch.fetch(found, mirror, offline, advance)
     try:
         texts = readers.load(found, files)
     except InvalidCollectionError as error:
         for problem in error.problems:
-            print(f"{problem[0].upper()}{problem[1:]}.")
+            print(printable(f"{problem[0].upper()}{problem[1:]}."))
         raise UserError(f"{found.label} is not valid: {len(error.problems)} problem(s), listed above.") from error
     tables, problems = check.understood(found, texts), check.problems(found, texts)
     if as_json:
@@ -129,6 +128,9 @@ def _show_check(tables: "Iterable[Understood]", problems: list[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from leaderboard.formats import plain
+    from tasks.errors import printable
+
     terminal = console()
     for one in tables:
         grid = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), title=one.title, title_justify="left")
@@ -136,10 +138,10 @@ def _show_check(tables: "Iterable[Understood]", problems: list[str]) -> None:
         for column, number in zip(one.columns, numbers, strict=True):
             grid.add_column(column, justify="right" if number else "left", overflow="fold")
         for row in one.rows:
-            grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int | float) else str(cell)) for cell in row))
+            grid.add_row(*(Text(f"{cell:,}" if isinstance(cell, int | float) else plain(str(cell))) for cell in row))
         terminal.print(grid)
         terminal.print()
     for problem in problems:
-        terminal.print(problem, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        terminal.print(printable(problem), style="yellow", markup=False, highlight=False, soft_wrap=True)
     if not problems:
         terminal.print("No problem was found.", style="green")

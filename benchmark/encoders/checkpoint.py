@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent, similarity_of
-from tasks.errors import UserError
+from tasks.errors import UserError, located
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
 BUDGET = {"cpu": 1536, "cuda": 32768, "mps": 8192}
@@ -48,6 +48,8 @@ class Checkpoint:
         self.trust_remote_code = asked.trust_remote_code
         self.recipe = recipe.of(folder, source, asked)
         config = self.config()
+        with located(source):
+            similarity = similarity_of(asked, self.similarity(config))
         found = prompts.of_checkpoint(config, {"query": asked.query_prompt, "document": asked.document_prompt})
         rendered = {role: self.conversation(prompt, role) for role, prompt in found.items()}
         self.unrendered = {role: found[role] for role, template in rendered.items() if template is not None}
@@ -68,7 +70,7 @@ class Checkpoint:
             revision=revision,
             fingerprint=_fingerprint(self.recipe.parts, asked.trust_remote_code),
             parameters=sum(map(files.parameters, self.recipe.parts)),
-            similarity=similarity_of(asked, self.similarity(config)),
+            similarity=similarity,
             dtype=asked.dtype,
             device=kind,
             prompts={role: rendered[role] or prompt for role, prompt in found.items()},

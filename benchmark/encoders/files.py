@@ -5,7 +5,6 @@ load: only safetensors weights are read, and no code of a checkpoint is run unle
 """
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import UserError
+from tasks import parsing
+from tasks.errors import UserError, advising
 
 LIBRARY = "sentence_transformers."
 PYLATE = "pylate.models.Dense.Dense"  # for which the library has a module of its own where it loads a ColBERT
@@ -117,12 +117,10 @@ def kind(folder: Path) -> str:
 
 def read(path: Path, form: type = dict) -> Any:
     """Return what a JSON file says, which must be of a form; an empty one of that form if there is no such file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else form()
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); the checkpoint is damaged.") from error
-    if not isinstance(found, form):
-        raise UserError(f"{path} should hold a JSON {'object' if form is dict else 'list'}; the checkpoint is damaged.")
+    with advising("the checkpoint is damaged"):
+        found = parsing.json_file(path) if path.is_file() else form()
+        if not isinstance(found, form):
+            raise UserError(f"{path} should hold a JSON {'object' if form is dict else 'list'}")
     return found
 
 
@@ -137,7 +135,16 @@ def modules(folder: Path) -> list[dict[str, Any]]:
     found = read(path, list)
     if not found or not all(isinstance(module, dict) for module in found):
         raise UserError(f"{path} is not a list of modules; the checkpoint is damaged.")
+    for module in found:
+        _require_place(module.get("path", ""), path)
     return list(found)
+
+
+def _require_place(said: object, where: Path) -> None:
+    """Raise UserError unless a module lies where `listing` looks: below the checkpoint's folder."""
+    inside = isinstance(said, str) and (said in ("", ".") or parsing.inside(said))
+    if not inside or any(part in OTHER_FOLDERS or part.startswith(".") for part in Path(str(said)).parts):
+        raise UserError(f"{where} has a module at «{said}», where none is looked for; put it below the checkpoint.")
 
 
 def roles_apart(folder: Path) -> bool:
@@ -182,17 +189,26 @@ def parameters(folder: Path) -> int:
     count = 0
     for path in listing(folder):
         if path.suffix == ".safetensors":
-            with path.open("rb") as stream:
-                size = int.from_bytes(stream.read(8), "little")
-                try:
-                    header: Any = json.loads(stream.read(size)) if size < path.stat().st_size else None
-                    shapes = [says["shape"] for name, says in header.items() if name != "__metadata__"]
-                except (ValueError, AttributeError, KeyError, TypeError) as error:
-                    raise UserError(
-                        f"{path} holds no safetensors weights; if it is a git-lfs pointer, fetch the file itself."
-                    ) from error
-            count += sum(math.prod(shape) for shape in shapes)
+            try:
+                count += sum(map(math.prod, _shapes(path)))
+            except (ValueError, LookupError, TypeError) as error:
+                raise UserError(
+                    f"{path} holds no safetensors weights; if it is a git-lfs pointer, fetch the file itself."
+                ) from error
     return count
+
+
+def _shapes(path: Path) -> list[list[int]]:
+    """Return the shapes of the weights in a file. Raises ValueError, LookupError or TypeError if it is damaged."""
+    whole = path.stat().st_size
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = parsing.json_value(stream.read(size).decode() if size < whole else "")
+    shapes = [header[name]["shape"] for name in header if name != "__metadata__"]
+    sound = all(type(side) is int and side >= 0 for shape in shapes for side in shape)
+    if not sound or sum(map(math.prod, shapes)) > 8 * whole:  # no weight is smaller than a bit
+        raise ValueError("a shape is none")
+    return shapes
 
 
 def positions(folder: Path) -> int:
@@ -215,8 +231,14 @@ def check(folder: Path, trust_remote_code: bool) -> None:
     """Raise UserError for a checkpoint that cannot be loaded without running what it brings, or a pickle."""
     types = [module.get("type", "") for module in modules(folder)] if (folder / "modules.json").is_file() else []
     for path in listing(folder):
+        if path.name.endswith(".safetensors.index.json"):
+            for part in table(read(path), "weight_map").values():
+                if not str(part).endswith(".safetensors") or Path(str(part)).name != part:
+                    raise UserError(f"{path} names weights in «{part}», which is no safetensors file beside it.")
         if path.name in ("config.json", "router_config.json"):
             says = read(path)
+            for place in table(says, "types"):
+                _require_place(place, path)
             types += table(says, "types").values()
             for external in table(says, "auto_map").values():
                 if trust_remote_code and "--" in str(external):

@@ -26,7 +26,6 @@ ERRORS = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, A
 
 def load(recipe: Recipe) -> Any:
     """Return the model. Raises UserError with the library's own first line where it cannot be loaded."""
-    from safetensors import SafetensorError
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -36,7 +35,9 @@ def load(recipe: Recipe) -> Any:
         with _complete(recipe):
             model = _made(recipe)
         _settle(model, recipe)
-    except (*ERRORS, SafetensorError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # what odd files lead to is of any kind
         kind = f"{'an' if recipe.kind == 'adapter' else 'a'} {recipe.kind}"
         raise UserError(f"{recipe.folder} cannot be loaded as {kind} checkpoint: {first_line(error)}") from error
     return model
@@ -91,7 +92,7 @@ def _made(recipe: Recipe) -> Any:
         "trust_remote_code": recipe.trust_remote_code,
         "local_files_only": not recipe.trust_remote_code,
     }
-    weights: dict[str, Any] = {"model_kwargs": {"dtype": dtype, "use_safetensors": True}}
+    weights: dict[str, Any] = {"model_kwargs": {"dtype": dtype, "use_safetensors": True, "weights_only": True}}
     if recipe.kind == "adapter":
         return _adapted(recipe)
     if recipe.own_modules or recipe.kind in CLASSES:

@@ -16,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.encoders import ROLES, Asked, Model, Role, similarity_of
+from tasks import parsing
 from tasks.errors import UserError
+from tasks.lines import lines
 
 TAKES = frozenset({"similarity"})
 NAMES: dict[Role, str] = {"query": "queries", "document": "documents"}
@@ -99,12 +101,13 @@ class Precomputed:
                 f"{side.path} has no vector for {_shown(missing)}, of the {len(texts):,} {NAMES[role]} of this task; "
                 "ids are those that the task gives."
             )
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             found = np.ascontiguousarray(side.vectors[places], dtype=np.float32)
-        for bad, what in (
-            (~np.isfinite(found).all(axis=1), "with NaN, infinity or more than float32 holds"),
-            (~found.any(axis=1), "of zeros, which has no direction"),
-        ):
+            faults = {
+                "with NaN, infinity or more than float32 holds": ~np.isfinite(found).all(axis=1),
+                "of zeros, which has no direction": ~found.any(axis=1),
+            }
+        for what, bad in faults.items():
             if bad.any():
                 those = [texts[place] for place in np.flatnonzero(bad).tolist()]
                 raise UserError(f"{side.path} has a vector {what}, for {_shown(those)}; compute it again.")
@@ -128,7 +131,7 @@ def _side(folder: Path, name: str) -> tuple[_Side, list[Path]]:
     if packed.is_file():
         ids, vectors, files = *_packed(packed), [packed]
     elif array.is_file():
-        ids, vectors, files = _ids(listed), _array(array), [array, listed]
+        ids, vectors, files = _ids(listed), _checked(array, parsing.array(array)), [array, listed]
     else:
         raise UserError(f"{folder} has neither {array.name} (with {listed.name}) nor {packed.name}.")
     if len(ids) != len(vectors):
@@ -141,46 +144,34 @@ def _side(folder: Path, name: str) -> tuple[_Side, list[Path]]:
 
 
 def _ids(path: Path) -> pd.Index:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing: it says whose vector each row is, one id on a line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 text ({error}).") from error
-    return pd.Index([line.removesuffix("\r") for line in lines], dtype=object)
-
-
-def _array(path: Path) -> Vectors:
-    try:
-        return _checked(path, np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        why = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise UserError(f"{path} is no array of numbers as numpy.save writes it ({why}).") from error
+    if not path.exists():
+        raise UserError(f"{path} is missing: it says whose vector each row is, one id on a line.")
+    return pd.Index([line for _, line in lines(path)], dtype=object)
 
 
 def _packed(path: Path) -> tuple[pd.Index, Vectors]:
     import pyarrow
     import pyarrow.compute
-    import pyarrow.parquet
 
+    with parsing.parquet(path) as file:
+        table = file.read(["id", "vector"])
+        table.validate(full=True)
     try:
-        table = pyarrow.parquet.read_table(path, columns=["id", "vector"])
         ids, rows = table.column("id").cast(pyarrow.string()), table.column("vector")
         widths = pyarrow.compute.list_value_length(rows).unique().to_pylist()
         flat = pyarrow.compute.list_flatten(rows)
-    except (OSError, KeyError, pyarrow.ArrowException) as error:
-        why = (str(error).splitlines() or [""])[0].rstrip(".")
-        raise UserError(f"{path} has no columns id (text) and vector (list of numbers): {why}.") from error
+    except (KeyError, pyarrow.ArrowException) as error:
+        raise UserError(
+            f"{path} has no columns id (text) and vector (list of numbers): {parsing.why(error)}."
+        ) from error
     if ids.null_count or rows.null_count or flat.null_count or len(widths) != 1:
         raise UserError(f"{path} has no rows, rows with a hole, or vectors of several lengths.")
     vectors = _checked(path, flat.to_numpy().reshape(len(rows), widths[0]))
     return pd.Index(ids.to_pylist(), dtype=object), vectors
 
 
-def _checked(path: Path, found: Any) -> Vectors:
+def _checked(path: Path, found: NDArray[Any]) -> Vectors:
     """Return an array if it is one of vectors."""
-    if not isinstance(found, np.ndarray):
-        raise UserError(f"{path} is an archive of arrays; write the one of vectors with numpy.save.")
     if found.dtype.kind != "f" or found.dtype.itemsize > 8:
         raise UserError(f"{path} holds {found.dtype.name}; vectors are float16, float32 or float64.")
     if found.ndim != 2 or not found.shape[1]:

@@ -119,7 +119,7 @@ def conversation(folder: Path, prompt: str, role: Role) -> str | None:
     ]
     options = {"task": role} | table(table(config, "processing_kwargs"), "chat_template")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(str(backbone(folder)), local_files_only=True, trust_remote_code=False)
         return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
     except (*ERRORS, TemplateError) as error:
         raise UserError(f"{folder} has a chat template that cannot be rendered: {first_line(error)}.") from error

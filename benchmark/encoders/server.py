@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -28,6 +29,7 @@ from benchmark import web
 from benchmark.encoders import Asked, Model, Role, sent, similarity_of
 from benchmark.encoders.prompts import undeclared
 from benchmark.store import blake
+from tasks import parsing
 from tasks.errors import UserError, nearest
 from tasks.fetch import cache_folder
 
@@ -37,9 +39,10 @@ TEXTS = 32  # in a request
 TOO_MUCH = {400, 413, 422}  # perhaps: half as many are tried, down to the one text that is refused
 TELLING = ("model_sha", "model_dtype", "model_type", "max_input_length", "version", "root")  # of a model, if not told
 PROBES = ("Where is the station?", "Der Himmel ist heute blau.", "水在一百度沸腾。", "Сколько стоит хлеб?")
+LIMITLESS = 1 << 31  # tokens
 SHOWN = 20  # names of models in a sentence
 NOISE = 0.01  # of a vector's length: above what batches and processors change, below what training changes
-WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # what reading another answer raises
+WRONG = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)  # what reading another answer raises
 Floats = NDArray[np.float32]
 Json = dict[str, Any]
 
@@ -148,7 +151,7 @@ class Server:
         probe = self._vectors(list(PROBES))
         self.width = probe.shape[1]
         limit = says.get("max_input_length")
-        self.limit = limit if isinstance(limit, int) and self._counts() else 0
+        self.limit = limit if type(limit) is int and 0 < limit < LIMITLESS and self._counts() else 0
         self.budget = PARALLEL * TEXTS * (self.limit or 1)
         known = json.dumps([base + protocol.texts, name, says, similarity], sort_keys=True)
         self.model = Model(
@@ -205,7 +208,7 @@ class Server:
                 found = np.array([_numbers(row) for row in rows], dtype=np.float32)
         except WRONG as error:
             raise UserError(f"{url} answers with no vectors of one length each ({error}).") from error
-        if found.ndim != 2 or len(found) != len(texts):
+        if found.ndim != 2 or len(found) != len(texts) or not found.shape[1]:
             raise UserError(f"{url} returns {len(rows)} vectors for {len(texts)} texts.")
         if self.width and found.shape[1] != self.width:
             raise UserError(f"{url} returns {found.shape[1]} dimensions where it returned {self.width} before.")
@@ -271,13 +274,13 @@ def _seen(known: str, probe: Floats) -> str:
         raise UserError("The server returns vectors with NaN or infinity; its model is broken.")
     folder = cache_folder() / "probes" / blake(known.encode()).hexdigest()
     for path in sorted(folder.glob("*.npy")):
-        try:
-            before = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # damaged: as if it had not been seen
-            continue
-        lengths = np.linalg.norm(before, axis=-1)
-        if before.shape == probe.shape and (np.linalg.norm(probe - before, axis=-1) <= NOISE * lengths).all():
-            return path.stem
+        with suppress(UserError):  # it is damaged: as if it had not been seen
+            before = parsing.array(path)
+            if (before.shape, before.dtype) != (probe.shape, probe.dtype):
+                continue
+            new, old = probe.astype(np.float64), before.astype(np.float64)
+            if (np.linalg.norm(new - old, axis=-1) <= NOISE * np.linalg.norm(old, axis=-1)).all():
+                return path.stem
     data = io.BytesIO()
     np.save(data, probe, allow_pickle=False)
     path = folder / f"{blake(data.getvalue()).hexdigest()}.npy"

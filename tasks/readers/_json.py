@@ -1,25 +1,11 @@
-"""JSON in; its fields out. What is wrong with them is one sentence that names the place."""
+"""A record in; its fields out. What is wrong with them is one sentence that names the place."""
 
-import json
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.errors import UserError
 
 Kind = TypeVar("Kind")
 KINDS: dict[type, str] = {str: "a text", int: "a whole number", list: "a list", dict: "an object"}
-
-
-def whole(path: Path) -> Any:
-    """Return what a JSON file holds."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start:,} belongs to no character.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: {error}.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def get(record: Any, name: str, kind: type[Kind], where: str) -> Kind:

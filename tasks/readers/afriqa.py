@@ -20,7 +20,9 @@ from tasks.readers.goldp import Gold, gather
 
 def read(files: dict[File, Path], card: TaskCard) -> Collection:
     """Read one file per African language."""
-    pivots: dict[str, str] = card.options.get("pivots", {})
+    pivots = card.options.get("pivots", {})
+    if not isinstance(pivots, dict) or not all(isinstance(pivot, str) for pivot in pivots.values()):
+        raise UserError(f"{card.name}: options.pivots must be a table of language = language of its passages.")
     if without := [file.language for file in files if file.language not in pivots]:
         raise UserError(f"{card.name}: options.pivots says nothing of {', '.join(without)}.")
     return gather(

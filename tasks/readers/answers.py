@@ -23,7 +23,7 @@ from tasks import assembly, collection, hub
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError, nearest
-from tasks.lines import beside, records
+from tasks.lines import records
 from tasks.readers import mkqa
 
 TOKENS = {"words": r"[\p{L}\p{N}\p{M}]+", "words and signs": r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]"}
@@ -86,7 +86,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:
 def _corpus(card: TaskCard, lang: str) -> pd.DataFrame:
     if "hub" in card.options:
         return assembly.table(hub.rows(card, "corpus"), "document", card, lang)
-    folder = card.folder / assembly.text_option(card, "corpus")
-    if (path := beside(folder, "corpus.jsonl")) is None:
+    folder = assembly.below(card, "corpus", assembly.text_option(card, "corpus"))
+    if (path := assembly.beside(card, folder, "corpus.jsonl")) is None:
         raise UserError(f"{folder} has no corpus.jsonl; name the folder that has by options.corpus or options.hub.")
     return assembly.table(records(path), "document", card, lang)

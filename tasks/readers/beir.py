@@ -13,7 +13,7 @@ from tasks.assembly import Judgement, Part
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
-from tasks.lines import beside, records, rows
+from tasks.lines import records, rows
 
 HEADER = ("query-id", "corpus-id", "score")
 
@@ -21,10 +21,10 @@ HEADER = ("query-id", "corpus-id", "score")
 def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001 - every reader has this signature
     """Read the folder that the card lies in, or `options.folder` below it."""
     assembly.check_options(card, {"folder", "split"})
-    folder = card.folder / assembly.text_option(card, "folder")
-    if beside(folder, "corpus.jsonl"):
+    folder = assembly.below(card, "folder", assembly.text_option(card, "folder"))
+    if assembly.beside(card, folder, "corpus.jsonl"):
         return assembly.assemble([_part(folder, "", card)], card)
-    inner = sorted(path.parent.name for path in folder.glob("*/corpus.jsonl*") if beside(path.parent, "corpus.jsonl"))
+    inner = sorted({path.parent.name for end in ("", ".gz") for path in folder.glob(f"*/corpus.jsonl{end}")})
     if not inner:
         raise UserError(f"{folder} has no corpus.jsonl, nor a subfolder for each language that has one.")
     tags = assembly.tags(card)
@@ -36,10 +36,12 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
 
 def _part(folder: Path, tag: str, card: TaskCard) -> Part:
     if tag:
-        languages.check(tag)
+        languages.check(tag, str(folder))
     paths = []
-    for name in ("corpus.jsonl", "queries.jsonl", f"qrels/{assembly.text_option(card, 'split', 'test')}.tsv"):
-        path = beside(folder, name)
+    judged = f"qrels/{assembly.text_option(card, 'split', 'test')}.tsv"
+    assembly.below(card, "split", judged)
+    for name in ("corpus.jsonl", "queries.jsonl", judged):
+        path = assembly.beside(card, folder, name)
         if path is None:
             there = ", ".join(sorted(path.name for path in (folder / "qrels").glob("*.tsv*")))
             hint = f"; there is {there}, which options.split can name" if there and name.startswith("qrels") else ""

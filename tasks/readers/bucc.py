@@ -54,9 +54,9 @@ def _pinned(files: dict[File, Path], card: TaskCard) -> tuple[dict[str, Path], P
 def _beside(card: TaskCard) -> tuple[dict[str, Path], Path]:
     """Return the same of files that lie beside the card, the languages taken from their names."""
     pattern = assembly.text_option(card, "gold", f"*{GOLD}")
-    if pattern.startswith("/") or ".." in Path(pattern).parts or not pattern.endswith(GOLD):
+    if not pattern.endswith(GOLD):
         raise UserError(f"{card.label}: options.gold must name a file *{GOLD} below {card.folder}.")
-    golds = sorted(path for path in card.folder.glob(pattern) if path.is_file())
+    golds = assembly.matching(card, "gold", pattern)
     if len(golds) != 1:
         raise UserError(
             f"{card.folder} has {len(golds)} files {pattern}; name the one gold file by options.gold, such as "
@@ -68,10 +68,8 @@ def _beside(card: TaskCard) -> tuple[dict[str, Path], Path]:
         raise UserError(
             f"{golds[0]} does not begin with two languages, as de-en.training{GOLD} does; rename the files."
         )
-    try:
-        return {languages.check(language): golds[0].with_name(f"{stem}.{language}") for language in pair}, golds[0]
-    except UserError as error:
-        raise UserError(f"{golds[0]}: {error}") from error
+    where = str(golds[0])
+    return {languages.check(tag, where): golds[0].with_name(f"{stem}.{tag}") for tag in pair}, golds[0]
 
 
 def _rows(path: Path, what: str) -> list[tuple[str, tuple[str, str]]]:

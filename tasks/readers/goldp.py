@@ -16,7 +16,8 @@ from tasks import collection
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
-from tasks.readers._json import get, whole
+from tasks.parsing import json_file
+from tasks.readers._json import get
 
 UNITS = ("passage", "passage with title")
 
@@ -65,7 +66,7 @@ def gather(asked: Iterable[Gold], card: TaskCard) -> Collection:
 
 def _language(path: Path, lang: str) -> Iterable[Gold]:
     where = str(path)
-    for number, article in enumerate(get(whole(path), "data", list, where), 1):
+    for number, article in enumerate(get(json_file(path), "data", list, where), 1):
         place = f"{where}, article {number}"
         title = get(article, "title", str, place)
         for paragraph in get(article, "paragraphs", list, place):

@@ -29,7 +29,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
         raise UserError(f'{card.name} needs the package ir_datasets; pip install "isogloss[ir]" brings it.') from error
     parts = []
     for tag, name in ids.items():
-        languages.check(tag)
+        languages.check(tag, f"{card.name}: options.ids")
         try:
             data = ir_datasets.load(name)
         except KeyError as error:

@@ -27,14 +27,17 @@ import pandas as pd
 from tasks import assembly, collection, languages
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
-from tasks.errors import UserError
+from tasks.errors import UserError, located
 from tasks.lines import records
-from tasks.readers._json import get, text_or_null, whole
+from tasks.parsing import json_file
+from tasks.readers._json import get, text_or_null
 
 UNITS = ("question", "answer")
 OPTIONS = {"answered", "records"}
 CODES = {"zh_cn": "zh-Hans", "zh_hk": "zh-HK", "zh_tw": "zh-TW"}
 YES_OR_NO = {"yes", "no"}
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+LOCKED = 0x1  # of a member's flags
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:
 def questions(files: dict[File, Path], card: TaskCard) -> list[Question]:
     """Return the questions of all files. Raises UserError if a file is damaged or a language lacks a question."""
     beside = assembly.text_option(card, "records")
-    paths = [*files.values(), *([card.folder / beside] if beside else [])]
+    paths = [*files.values(), *([assembly.below(card, "records", beside)] if beside else [])]
     found = [question for path in paths for question in _file(path)]
     return [question for question in found if question.answers or not card.options.get("answered")]
 
@@ -113,7 +116,7 @@ def _answers(asked: list[Question]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Data
 
 def _file(path: Path) -> list[Question]:
     if path.suffix == ".json":
-        listed = get({"the file": whole(path)}, "the file", list, str(path))
+        listed = get({"the file": json_file(path)}, "the file", list, str(path))
         return list(_by_record((f"{path}, record {number}", record) for number, record in enumerate(listed, 1)))
     if path.suffix != ".zip":
         return list(_by_record(records(path)))
@@ -140,9 +143,10 @@ def _by_record(found: Iterable[tuple[str, Any]]) -> Iterator[Question]:
             texts = [text_or_null(answer, "text", place) for answer in listed]
             if texts and all(texts):
                 answers[tag] = texts
-                aliases[tag] = [alias for answer in listed for alias in answer.get("aliases") or []]
-            binary = binary or any(answer.get("type") == "binary" for answer in listed)
-            types[tag] = listed[0].get("type") if listed else None
+                aliases[tag] = [alias for answer in listed for alias in _aliases(answer, place)]
+            kinds = [text_or_null({"type": answer.get("type")}, "type", place) for answer in listed]
+            binary = binary or "binary" in kinds
+            types[tag] = next(iter(kinds), None)
         yield Question(
             str(get(record, "example_id", int, place)),
             {_tag(code, place): get(wordings, code, str, place) for code in wordings},
@@ -153,11 +157,19 @@ def _by_record(found: Iterable[tuple[str, Any]]) -> Iterator[Question]:
         )
 
 
+def _aliases(answer: Any, place: str) -> list[str]:
+    aliases = get(answer, "aliases", list, place) if answer.get("aliases") else []
+    return [get({"alias": alias}, "alias", str, place) for alias in aliases]
+
+
 def _by_language(path: Path, archive: zipfile.ZipFile) -> list[Question]:
     """Return the questions of a zip file that holds JSON Lines by language, the same questions in each."""
     found: dict[str, Question] = {}
     # One language of the test questions is a file without a line upstream.
-    members = sorted(one.filename for one in archive.infolist() if one.filename.endswith(".jsonl") and one.file_size)
+    held = [one for one in archive.infolist() if one.filename.endswith(".jsonl") and one.file_size]
+    if other := [one.filename for one in held if one.flag_bits & LOCKED or one.compress_type not in PACKED]:
+        raise UserError(f"{path}: {other[0]} is encrypted, or packed otherwise than by deflate; pack the file anew.")
+    members = sorted(one.filename for one in held)
     if not members:
         raise UserError(f"{path} holds no .jsonl file with questions.")
     for member in members:
@@ -186,10 +198,8 @@ def _yes_or_no(question: Question) -> bool:
 
 
 def _tag(code: str, place: str) -> str:
-    try:
+    with located(place):
         return _checked(CODES.get(code, code))
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from error
 
 
 _checked = cache(languages.check)

@@ -14,18 +14,20 @@ a header: `{ domain = { column = 2 } }`, columns counted from 1, tabs between. W
 value is what it finds first in the cell.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import regex  # type: ignore[import-untyped]
 
 from tasks import collection
 from tasks import lines as text_lines
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
+
+PATIENCE = 1  # second that a pattern may take for a cell
 
 
 def read(files: dict[File, Path], card: TaskCard) -> Collection:
@@ -101,34 +103,39 @@ def _facets(paths: list[Path], count: int, card: TaskCard) -> dict[str, list[str
     found: dict[str, list[str]] = {}
     for name, how in said.items():
         try:
-            place, pattern = int(how["column"]) - 1, re.compile(how.get("match", ".*"))
-        except (TypeError, KeyError, ValueError, re.error) as error:
+            place, pattern = int(how["column"]) - 1, regex.compile(how.get("match", ".*"))
+        except (TypeError, KeyError, ValueError, OverflowError, RecursionError, regex.error) as error:
             raise UserError(f'{card.label}: options.facets.{name} must be {{ column = 1, match = "…" }}.') from error
-        if name in ("topic", "lang", "text", "id"):
+        if name in ("topic", "lang", "text", "id", "part"):
             raise UserError(f"{card.label}: a facet cannot be called {name}, which every text has; name it otherwise.")
         for where, cells in rows[-count:]:
             if not 0 <= place < len(cells):
                 raise UserError(f"{where}: there is no column {place + 1}, which options.facets.{name} names.")
-        matches = [pattern.search(cells[place]) for _, cells in rows[-count:]]
+        try:
+            matches = [pattern.search(cells[place], timeout=PATIENCE) for _, cells in rows[-count:]]
+        except TimeoutError as error:
+            raise UserError(
+                f"{card.label}: the pattern of options.facets.{name} takes too long; write another."
+            ) from error
         found[name] = [match[0] if match else "" for match in matches]
     return found
 
 
 def _leave_out(texts: dict[str, list[str]], count: int, card: TaskCard) -> None:
     """Empty the lines that the card leaves out; a variant may do without a language that is named there."""
-    for language, ranges in card.options.get("left_out", {}).items():
+    left_out = card.options.get("left_out", {})
+    if not isinstance(left_out, dict) or not all(isinstance(ranges, list) for ranges in left_out.values()):
+        raise UserError(f"{card.label}: options.left_out must be a table of language = [[first, last], …].")
+    for language, ranges in left_out.items():
         if language not in texts:
             if card.variant:
                 continue
             raise UserError(f"{card.label} leaves out lines in «{language}», in which it has no file.")
         for lines in ranges:
-            try:
-                first, last = lines
-                good = 1 <= first <= last <= count
-            except (TypeError, ValueError):
-                good = False
-            if not good:
+            numbers = lines if isinstance(lines, list) and all(type(end) is int for end in lines) else []
+            if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1] <= count:
                 raise UserError(
                     f"{card.label} leaves out lines {lines!r} in «{language}»; write [first, last], of {count:,} lines."
                 )
+            first, last = numbers
             texts[language][first - 1 : last] = [""] * (last - first + 1)

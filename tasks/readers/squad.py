@@ -9,7 +9,6 @@ the title of the article that it is asked on: the English one, where the questio
 Units: `sentence`; `sentence in context` (the sentence, a space, its paragraph); `paragraph`.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ from tasks import collection
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
+from tasks.parsing import json_file
+from tasks.readers._json import get, text_or_null
 
 UNITS = ("sentence", "sentence in context", "paragraph")
 
@@ -32,10 +33,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:
     judgements: list[tuple[str, str, int]] = []
     titles: dict[str, str] = {}
     for file, path in files.items():
-        try:
-            found = _language(path, file.language, card.unit, documents, queries, judgements)
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise UserError(f"{path} is not SQuAD JSON with sentence breaks: {error!r}.") from error
+        found = _language(path, file.language, card.unit, documents, queries, judgements)
         titles = titles | found if file.language == "en" else found | titles
     asked = pd.DataFrame(queries, columns=["query_id", "lang", "text", "topic"], dtype="str")
     return collection.build(
@@ -55,26 +53,38 @@ def _language(
     judgements: list[tuple[str, str, int]],
 ) -> dict[str, str]:
     """Add what one file holds, and return the title of the article of each question."""
-    articles = json.loads(path.read_text(encoding="utf-8"))["data"]
-    paragraphs: list[tuple[dict[str, Any], str]] = [
-        (paragraph, article.get("title", "")) for article in articles for paragraph in article["paragraphs"]
-    ]
-    titles = {}
-    for number, (paragraph, title) in enumerate(paragraphs):
-        context, breaks = paragraph["context"], paragraph["sentence_breaks"]
-        if unit == "paragraph":
-            documents.append((f"{lang}/{number}", lang, context))
-        else:
-            after = f" {context}" if unit == "sentence in context" else ""
-            for place, (start, end) in enumerate(breaks):
-                documents.append((f"{lang}/{number}/{place}", lang, context[start:end] + after))
-        for qa in paragraph["qas"]:
-            titles[qa["id"]] = title
-            queries.append((f"{qa['id']}/{lang}", lang, qa["question"], qa["id"]))
-            answer = qa["answers"][0]["answer_start"]
-            holds = [place for place, (start, end) in enumerate(breaks) if start <= answer < end]
-            if len(holds) != 1:
-                raise ValueError(f"the answer of question {qa['id']} starts in {len(holds)} sentences")
-            doc_id = f"{lang}/{number}" if unit == "paragraph" else f"{lang}/{number}/{holds[0]}"
-            judgements.append((qa["id"], doc_id, 1))
+    where, titles, number = str(path), {}, -1
+    for count, article in enumerate(get(json_file(path), "data", list, where), 1):
+        place = f"{where}, article {count}"
+        title = text_or_null(article, "title", place) if "title" in article else ""
+        for paragraph in get(article, "paragraphs", list, place):
+            number += 1
+            context, breaks = get(paragraph, "context", str, place), _breaks(paragraph, place)
+            if unit == "paragraph":
+                documents.append((f"{lang}/{number}", lang, context))
+            else:
+                after = f" {context}" if unit == "sentence in context" else ""
+                for sentence, (start, end) in enumerate(breaks):
+                    documents.append((f"{lang}/{number}/{sentence}", lang, context[start:end] + after))
+            for qa in get(paragraph, "qas", list, place):
+                topic = get(qa, "id", str, place)
+                titles[topic] = title
+                queries.append((f"{topic}/{lang}", lang, get(qa, "question", str, place), topic))
+                asked = f"{place}, question {topic}"
+                answer = get(next(iter(get(qa, "answers", list, asked)), {}), "answer_start", int, asked)
+                holds = [sentence for sentence, (start, end) in enumerate(breaks) if start <= answer < end]
+                if len(holds) != 1:
+                    raise UserError(f"{asked}: the answer starts in {len(holds)} sentences instead of one.")
+                doc_id = f"{lang}/{number}" if unit == "paragraph" else f"{lang}/{number}/{holds[0]}"
+                judgements.append((topic, doc_id, 1))
     return titles
+
+
+def _breaks(paragraph: Any, place: str) -> list[tuple[int, int]]:
+    """Return where each sentence of a paragraph starts and ends."""
+    found = []
+    for pair in get(paragraph, "sentence_breaks", list, place):
+        if not isinstance(pair, list) or len(pair) != 2 or not all(type(end) is int and end >= 0 for end in pair):
+            raise UserError(f"{place}: one of the sentence_breaks is not two whole numbers, start and end.")
+        found.append((pair[0], pair[1]))
+    return found

@@ -6,7 +6,6 @@ files by pattern (`docs/*.sgml.gz`), or by language: `{ de = "topics.de.txt", en
 is the same in all languages, so one file of judgements serves them all.
 """
 
-import codecs
 import html
 import re
 from collections.abc import Iterator
@@ -24,6 +23,8 @@ from tasks.lines import Record, lines, plain, records
 PATTERNS = {"documents": "documents*", "topics": "topics*", "qrels": "qrels*"}
 FIELDS = {"title": "title", "description": "desc", "narrative": "narr"}
 TITLES = ("title", "headline", "head", "ti")
+ASCII = b"\t\r\n" + bytes(range(32, 127)).replace(b"\\", b"") + rb"\u0041"
+NO_LETTER = re.compile(r"&#[0-9]{99,};?")  # a number that Python refuses to read
 LABEL = re.compile(r"^\s*(number|topic|title|description|narrative)\s*:", re.IGNORECASE)
 
 
@@ -34,10 +35,10 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     encoding = assembly.text_option(card, "encoding", "utf-8")
     if field not in FIELDS:
         raise UserError(f"{card.name}: options.topic_field must be one of {', '.join(FIELDS)}.")
-    try:
-        codecs.lookup(encoding)
-    except LookupError as error:
-        raise UserError(f"{card.name}: options.encoding «{encoding}» is not the name of an encoding.") from error
+    if not _keeps_lines(encoding):
+        raise UserError(
+            f"{card.name}: options.encoding «{encoding}» is not the name of an encoding that holds ASCII as it is."
+        )
     documents = [
         assembly.table(_documents(path, encoding), "document", card, tag) for tag, path in _files(card, "documents")
     ]
@@ -50,6 +51,14 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     return assembly.assemble([Part("", pd.concat(documents, ignore_index=True), queries, judged)], card)
 
 
+def _keeps_lines(encoding: str) -> bool:
+    """Whether text in an encoding can be cut into lines before it is decoded, which is then no more than that."""
+    try:
+        return ASCII.decode(encoding) == ASCII.decode()
+    except (LookupError, ValueError):
+        return False
+
+
 def _files(card: TaskCard, option: str) -> list[tuple[str, Path]]:
     """Return (tag, path) of the files that an option names; the tag is empty where a pattern names no language."""
     said = card.options.get(option, PATTERNS[option])
@@ -57,11 +66,8 @@ def _files(card: TaskCard, option: str) -> list[tuple[str, Path]]:
     found = []
     for tag, pattern in patterns.items():
         if tag:
-            languages.check(tag)
-        if not isinstance(pattern, str) or pattern.startswith("/") or ".." in Path(pattern).parts:
-            raise UserError(f"{card.name}: options.{option} must be a pattern of files below {card.folder}.")
-        paths = sorted(path for path in card.folder.glob(pattern) if path.is_file())
-        if not paths:
+            languages.check(tag, f"{card.name}: options.{option}")
+        if not (paths := assembly.matching(card, option, pattern)):
             raise UserError(f"{card.folder} has no {option} «{pattern}»; name the files by options.{option}.")
         found += [(tag, path) for path in paths]
     return found
@@ -75,18 +81,37 @@ def _documents(path: Path, encoding: str) -> Iterator[Record]:
         number = _tagged(block, ("docno",))
         if not number:
             raise UserError(f"{where}: this document has no <DOCNO>.")
-        texts = _tagged(block, ("text",)) or re.sub(r"(?is)<docno>.*?</docno>", "", block)
+        texts = _tagged(block, ("text",)) or _without(block, "docno")
         yield where, {"docno": _stripped(number), "title": _stripped(_tagged(block, TITLES)), "text": _stripped(texts)}
 
 
 def _tagged(block: str, tags: tuple[str, ...]) -> str:
     """Return what stands in the elements of the first of these tags that there is."""
-    found = (re.findall(rf"(?is)<{tag}\b[^>]*>(.*?)</{tag}>", block) for tag in tags)
+    found = ([block[start:end] for _, start, end, _ in _elements(block, tag)] for tag in tags)
     return "\n".join(next((parts for parts in found if parts), []))
 
 
+def _without(block: str, tag: str) -> str:
+    """Return a block without the elements of a tag."""
+    kept, last = [], 0
+    for begin, _, _, end in _elements(block, tag):
+        kept.append(block[last:begin])
+        last = end
+    return "".join([*kept, block[last:]])
+
+
+def _elements(block: str, tag: str) -> Iterator[tuple[int, int, int, int]]:
+    """Yield where each element begins, its content starts and ends, and it ends. Looks at no letter twice."""
+    opening, closing = re.compile(rf"(?i)<{tag}\b[^<>]*>"), re.compile(rf"(?i)</{tag}>")
+    place = 0
+    while (begins := opening.search(block, place)) and (ends := closing.search(block, begins.end())):
+        yield begins.start(), begins.end(), ends.start(), ends.end()
+        place = ends.end()
+
+
 def _stripped(text: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
+    text = NO_LETTER.sub("\ufffd", re.sub(r"<[^<>]*>", " ", text))
+    return " ".join(html.unescape(text).split())
 
 
 def _topics(path: Path, field: str, encoding: str) -> Iterator[Record]:
@@ -101,7 +126,7 @@ def _topics(path: Path, field: str, encoding: str) -> Iterator[Record]:
             yield where, {"_id": cells[0], "text": cells[1]}
     else:
         for where, block in _blocks(path, "top", encoding):
-            cells = re.split(r"(?i)<(num|title|desc|narr)\b[^>]*>", block)
+            cells = re.split(r"(?i)<(num|title|desc|narr)\b[^<>]*>", block)
             says = {
                 name.lower(): LABEL.sub("", _stripped(said)).strip()
                 for name, said in zip(cells[1::2], cells[2::2], strict=True)
@@ -117,21 +142,22 @@ def _blocks(path: Path, tag: str, encoding: str) -> Iterator[tuple[str, str]]:
     start, content = "", [""]
     opening, closing = re.compile(rf"(?i)<{tag}>"), re.compile(rf"(?i)</{tag}>")
     for where, line in lines(path, encoding):
-        rest = line
-        while rest:
+        place = 0
+        while place < len(line):
             if not start:
-                found = opening.search(rest)
+                found = opening.search(line, place)
                 if not found:
                     break
-                start, content, rest = where, [], rest[found.end() :]
-            found = closing.search(rest)
-            if opening.search(rest, 0, found.start() if found else len(rest)):
+                start, content, place = where, [], found.end()
+            found = closing.search(line, place)
+            end = found.start() if found else len(line)
+            if opening.search(line, place, end):
                 raise UserError(f"{where}: a <{tag}> begins before the one at {start.rpartition(', ')[2]} ends.")
-            content.append(rest[: found.start()] if found else rest)
+            content.append(line[place:end])
             if not found:
                 break
             yield start, "\n".join(content)
-            start, rest = "", rest[found.end() :]
+            start, place = "", found.end()
     if start:
         raise UserError(f"{start}: the file ends before this <{tag}> does; it is cut off.")
 
