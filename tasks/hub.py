@@ -1,29 +1,27 @@
 """A card whose options name a data set on the hub in; its files in a local folder, then rows, out.
 
 `options.hub` is `owner/name` with `options.revision`, a full commit, or a folder below the card (`./folder`) of the
-same layout: a README.md that lists the configurations and their files, which are Parquet, JSON or CSV. `bring`
-downloads the files that the configurations need, of that commit and no other; reading looks at the disk alone, so that
-the hub and a folder are one path. Code that comes with a data set is neither downloaded nor run. `ISOGLOSS_HUB` names a
-folder with copies, `<owner>/<name>`, for machines that reach no hub.
+same layout. `bring` downloads the files that the configurations need, of that commit and no other; reading looks at
+the disk alone, so that the hub and a folder are one path. `datasets` reads files, it never runs code that comes with
+a data set, and is given none that points elsewhere. `ISOGLOSS_HUB` names a folder with copies, `<owner>/<name>`, for
+machines that reach no hub.
 """
 
-import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tasks.assembly import tags, text_option
 from tasks.card import TaskCard
 from tasks.errors import UserError
-from tasks.lines import LONGEST, Record, lines, plain, records
-from tasks.parsing import inside, json_file, matching, parquet, require_inside, why
+from tasks.lines import Record, plain, records
+from tasks.parsing import inside, parquet, require_inside, why
 
-DATA = (".parquet", ".jsonl", ".json", ".csv", ".tsv", ".jsonl.gz", ".csv.gz", ".tsv.gz")
-ROWS = 1000  # of a Parquet file that are Python objects at once
-Splits = dict[str, list[str]]
-"""Split -> patterns of its files."""
+DATA = ("*.parquet", "*.jsonl", "*.json", "*.csv", "*.tsv", "*.jsonl.gz", "*.json.gz", "*.csv.gz", "*.tsv.gz")
 
 
 def check(card: TaskCard) -> None:
@@ -78,24 +76,17 @@ def bring(card: TaskCard, offline: bool = False) -> Path:
 
 def _patterns(folder: Path, card: TaskCard) -> list[str]:
     """Return which files the card's languages and split need, as the data set's README.md tells."""
-    names, wanted = tags(card), _split(card)
-    found = []
+    found: list[str] = []
     for configuration, splits in _configurations(folder).items():
-        shared = configuration in {"corpus", "queries", "qrels", "default"}
-        spoken = (configuration == name or configuration.startswith(f"{name}-") for name in names)
-        if shared or not names or any(spoken):
-            found += splits.get(wanted) or [pattern for patterns in splits.values() for pattern in patterns]
-    return found
+        if _needed(configuration, card):
+            found += splits.get(_split(card)) or [path for paths in splits.values() for path in paths]
+    return found or list(DATA)
 
 
-def _split(card: TaskCard) -> str:
-    return text_option(card, "split", "test")
+def _configurations(folder: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the configurations that README.md lists: the patterns of their files, by split ("": not told).
 
-
-def _configurations(folder: Path) -> dict[str, Splits]:
-    """Return the configurations that README.md lists, with the patterns of their files by split.
-
-    A pattern stays below the folder: a data set may point neither elsewhere on this machine nor into the network.
+    Raises UserError unless each stays below the folder: `datasets` would follow it anywhere, into the network too.
     """
     from huggingface_hub import metadata_load
     from yaml import YAMLError
@@ -103,105 +94,92 @@ def _configurations(folder: Path) -> dict[str, Splits]:
     path = folder / "README.md"
     try:
         said = (metadata_load(path) or {}) if path.is_file() else {}
-        listed = said.get("configs") or []
-        return {str(one["config_name"]): _splits(one) for one in listed}
+        return {str(one["config_name"]): _splits(one) for one in said.get("configs") or []}
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise UserError(f"{path} does not list configurations as the hub has them: {why(error)}.") from error
 
 
-def _splits(configuration: dict[str, Any]) -> Splits:
-    if not isinstance(configuration["config_name"], str):
-        raise TypeError("config_name is not a text")
-    files = configuration["data_files"]
-    found: Splits = {}
+def _splits(configuration: dict[str, Any]) -> dict[str, list[str]]:
+    files, place = configuration.get("data_files") or [], configuration.get("data_dir", configuration["config_name"])
+    found: dict[str, list[str]] = {"": [f"{place}/{data}" for data in DATA]} if not files else {}
     for file in files if isinstance(files, list) else [files]:
-        said = file if isinstance(file, dict) else {"split": "train", "path": file}
+        said = file if isinstance(file, dict) else {"path": file}
         paths = said["path"]
-        for pattern in paths if isinstance(paths, list) else [paths]:
-            if not isinstance(pattern, str) or not isinstance(said["split"], str):
-                raise TypeError("path and split of data_files are not texts")
-            if not inside(pattern) or ":" in pattern:
-                raise ValueError(f"«{pattern}» leaves the data set")
-            found.setdefault(said["split"], []).append(pattern)
+        found.setdefault(str(said.get("split", "")), []).extend(paths if isinstance(paths, list) else [paths])
+    for path in [path for paths in found.values() for path in paths]:
+        if not isinstance(path, str) or not inside(path) or ":" in path:
+            raise ValueError(f"«{path}» is no path below it")
     return found
+
+
+def _needed(configuration: str, card: TaskCard) -> bool:
+    names = tags(card)
+    shared = configuration in {"corpus", "queries", "qrels", "default"}
+    return shared or not names or any(configuration == name or configuration.startswith(f"{name}-") for name in names)
+
+
+def _split(card: TaskCard) -> str:
+    return text_option(card, "split", "test")
 
 
 def configurations(card: TaskCard) -> list[str]:
     """Return the names of the configurations that the data set has."""
-    return list(_configurations(bring(card, offline=True)))
+    folder = _checked(card)
+    with _said(card, folder):
+        return list(_datasets().get_dataset_config_names(str(folder)))
 
 
 def rows(card: TaskCard, configuration: str) -> Iterator[Record]:
-    """Yield the rows of a configuration: of `options.split`, or of its only split."""
-    folder, wanted = bring(card, offline=True), _split(card)
-    where = f"{card.options['hub']} {configuration}"
-    splits = _configurations(folder).get(configuration, {})
-    if wanted not in splits and len(splits) != 1:
-        known = ", ".join(splits) or "nothing"
-        raise UserError(f"{where} has no split «{wanted}»; options.split can be {known}.")
-    patterns = splits.get(wanted) or next(iter(splits.values()))
-    paths = dict.fromkeys(path for pattern in patterns for path in matching(folder, pattern) or ())
-    if not paths:
-        raise UserError(f"{folder} has no file {' or '.join(patterns)}, which its README.md names.")
-    for path in paths:
-        ending = plain(path)[1]
-        if ending + (".gz" if path.suffix == ".gz" else "") not in DATA:
-            raise UserError(f"{path} is not read; files of a data set end in {', '.join(DATA)}.")
-        if _is_folder(str(card.options["hub"])):  # in the hub's own cache, files are links
+    """Yield the rows of a configuration: of `options.split`, or of its only split.
+
+    They are streamed from the files as they are: what `datasets` keeps in its cache is neither checked against them nor
+    needed twice.
+    """
+    folder, wanted = _checked(card), _split(card)
+    where = f"{card.label}: {card.options['hub']} {configuration}"
+    with _said(card, folder, where):
+        splits = _datasets().get_dataset_split_names(str(folder), configuration)
+        if wanted not in splits and len(splits) > 1:
+            raise UserError(f"{where} has no split «{wanted}»; options.split can be {', '.join(splits)}.")
+        split = wanted if wanted in splits else splits[0]
+        where = f"{where}/{split}"
+    with _said(card, folder, where):
+        data = _datasets().load_dataset(str(folder), configuration, split=split, streaming=True)
+        for number, row in enumerate(data, 1):
+            yield f"{where}, row {number}", row
+
+
+def _checked(card: TaskCard) -> Path:
+    """Return the folder with the data set's files, once nothing in it leads elsewhere."""
+    folder = bring(card, offline=True)
+    _configurations(folder)
+    if _is_folder(str(card.options["hub"])):  # in the hub's own cache, files are links
+        for path in folder.rglob("*"):
             require_inside(path, card.folder)
-        yield from READERS[ending](path)
+    return folder
 
 
-def _parquet_rows(path: Path) -> Iterator[Record]:
-    number = 0
-    with parquet(path) as file:
-        for batch in file.iter_batches(ROWS):
-            batch.validate(full=True)
-            for number, row in enumerate(batch.to_pylist(), number + 1):  # noqa: B020 - goes on counting
-                yield f"{path}, row {number}", row
+def _datasets() -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    datasets.utils.logging.set_verbosity(datasets.utils.logging.CRITICAL)  # what it has to say, the error says
+    return datasets
 
 
-def _json_rows(path: Path) -> Iterator[Record]:
-    """Yield the records of a JSON file: a list of them, or one a line."""
-    for _, line in lines(path):
-        if line.strip():
-            if not line.lstrip().startswith("["):
-                yield from records(path)
-                return
-            break
-    listed = json_file(path)
-    for number, record in enumerate(listed if isinstance(listed, list) else [listed], 1):
-        if not isinstance(record, dict):
-            raise UserError(f"{path}, record {number}: this is not a JSON object.")
-        yield f"{path}, record {number}", record
-
-
-def _cells(delimiter: str) -> Callable[[Path], Iterator[Record]]:
-    def read(path: Path) -> Iterator[Record]:
-        """Yield the rows of a table as the module csv reads it; an empty cell is a hole."""
-        numbered, place = lines(path), str(path)
-        csv.field_size_limit(LONGEST)
-
-        def texts() -> Iterator[str]:
-            nonlocal place
-            for place, line in numbered:  # noqa: B007
-                yield f"{line}\n"
-
-        try:
-            for row in csv.DictReader(texts(), delimiter=delimiter, strict=True):
-                if None in row or None in row.values():
-                    raise UserError(f"{place}: the number of columns is another than in the header.")
-                yield place, {name: cell or None for name, cell in row.items()}
-        except csv.Error as error:
-            raise UserError(f"{place}: this is no table: {error}.") from error
-
-    return read
-
-
-READERS: dict[str, Callable[[Path], Iterator[Record]]] = {
-    ".parquet": _parquet_rows,
-    ".jsonl": records,
-    ".json": _json_rows,
-    ".csv": _cells(","),
-    ".tsv": _cells("\t"),
-}
+@contextmanager
+def _said(card: TaskCard, folder: Path, where: str = "") -> Iterator[None]:
+    """Make sentences of the errors of `datasets`, which name neither file nor line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # it hands on whatever the libraries below it raise
+        for path in sorted(folder.rglob("*")):
+            if plain(path)[1] == ".jsonl":
+                deque(records(path), maxlen=0)
+            elif path.suffix == ".parquet":
+                with parquet(path) as file:
+                    file.read().validate(full=True)
+        because = why(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        raise UserError(f"{where or f'{card.label}: {folder}'} cannot be read: {because}.") from error

@@ -200,6 +200,9 @@ def test_a_script_of_a_data_set_is_not_run(bench: Bench, here: Path) -> None:
     for name in ("data.py", "__init__.py", "hub.py"):
         (task / "data" / name).write_text(f"open({str(here / 'ran')!r}, 'w')\n", encoding="utf-8")
         (task / name).write_text(f"open({str(here / 'ran')!r}, 'w')\n", encoding="utf-8")
+    bench("tasks", "check", task).failed(str(task / "data"), "scripts are no longer supported")
+    assert not (here / "ran").exists()
+    (task / "data" / "data.py").unlink()
     assert bench("tasks", "check", task).code == 0
     assert not (here / "ran").exists()
     readme = task / "data" / "README.md"
