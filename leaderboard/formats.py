@@ -67,8 +67,8 @@ def computed(model: Mapping[str, Any]) -> str:
     where = " on ".join(str(model[name]) for name in ("dtype", "device") if model.get(name))
     chosen = model.get("how", {})
     how = [f"{name} {value}" for name, value in chosen.items() if name not in ("rerank", "rerank-depth")]
-    if "rerank" in chosen:
-        how.append(f"a cross-encoder on the first {chosen['rerank-depth']:,} of each language")
+    if depth := chosen.get("rerank-depth"):
+        how.append(f"a cross-encoder on the first {depth} of each language")
     return ", ".join(filter(None, [where, *how]))
 
 

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from benchmark import cache as cached
 from benchmark import cli, encoders, export, thresholds, vectors
 from benchmark.encoders import Asked, Role
+from benchmark.encoders.cross import Reranked, pair
 from benchmark.encoders.random import Random as RandomModel
 from tasks.errors import UserError, printable
 from tests.hostile import changed, harmed, nasty, spoiled
@@ -324,6 +325,24 @@ def test_a_checkpoint(made: Path, place: Path, rnd: Random, name: str, role: Rol
             found = vectors.encode(
                 encoders.load(str(folder), Asked(offline=True)), TEXTS, role, root=Path(scratch) / "vectors"
             )
+            assert np.isfinite(found.vectors).all()
+
+        sentence(run, folder, "checkpoint", "--query-prompt", "--document-prompt")
+
+
+@fuzz(30)
+@given(rnd=CHANCE, kind=st.sampled_from(("sparse", "late", "cross")))
+def test_a_checkpoint_of_another_kind(made_kinds: Path, place: Path, rnd: Random, kind: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(shutil.copytree(made_kinds / kind, f"{scratch}/checkpoint"))
+        spoiled(rnd.choice(sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))), rnd)
+
+        def run() -> None:
+            source, asked = str(folder), Asked(offline=True)
+            encoder = encoders.load("bm25", Asked(offline=True, rerank=source)) if kind == "cross" else None
+            texts = [pair(*TEXTS)] if isinstance(encoder, Reranked) else TEXTS
+            model = encoder.cross if isinstance(encoder, Reranked) else encoders.load(source, asked)
+            found = vectors.encode(model, texts, "query", root=Path(scratch) / "vectors")
             assert np.isfinite(found.vectors).all()
 
         sentence(run, folder, "checkpoint", "--query-prompt", "--document-prompt")

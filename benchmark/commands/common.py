@@ -31,7 +31,7 @@ def show(result: "Result", shown: "Iterable[Table]") -> None:
     ranked = f"ranked in {cost['rank_seconds']:,.1f} s; evidence: {result.folder}"
     read = ""
     if "pairs_reranked" in cost:
-        read = f"{cost['pairs_reranked']:,} pairs reranked in {cost['rerank_seconds']:,.1f} s, "
+        read = f"{cost['pairs_reranked']:,} pairs reranked in {cost.get('rerank_seconds', 0):,.1f} s, "
     if given := lists(says):
         lines = ["", texts + tied, f"lists: {given}", ranked]
     else:
