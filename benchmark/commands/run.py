@@ -16,6 +16,7 @@ def run(
     """Encode a model's texts once and score every direction of each task."""
     from benchmark import encoders
     from benchmark import run as runner
+    from benchmark.encoders.checkpoint import Checkpoint
     from benchmark.progress import Progress
     from leaderboard import tables
 
@@ -26,9 +27,9 @@ def run(
     for one in ready:
         runner.check(one, encoder)
     instructed = [encoders.instructed(encoder, one.card) for one in ready]
-    about = encoder.model
+    about, table = encoder.model, isinstance(encoder, Checkpoint) and encoder.recipe.kind == "static"
     usual = about.family in encoders.FAMILIES.values() and about.dtype == "float32" and "backend" not in about.how
-    if usual and encoders.computes_bfloat16(about.device):
+    if usual and not table and encoders.computes_bfloat16(about.device):
         progress.say("This processor computes bfloat16 itself: --dtype bfloat16 is about three times as fast here.")
     for one, asked in zip(ready, instructed, strict=True):
         result = runner.run(one, asked, results, progress, command_line())
