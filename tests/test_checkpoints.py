@@ -496,6 +496,9 @@ def test_the_cost_of_int8_is_measured(made: Path, cache: Path, tmp_path: Path, b
     assert row["change"]
     assert row["moved"] == 1
     assert min(row["largest"], rows["bfloat16 instead of float32"]["largest"]) > 1e-5
+    shown = bench("noise", *words[:-1], "--vary", "", "--dtypes", "int8").out
+    assert "int8 instead of float32" in shown
+    assert "No vector moved" not in shown, "nothing was varied that should move none"
 
 
 JSON = st.recursive(

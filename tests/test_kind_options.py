@@ -63,7 +63,7 @@ def test_a_result_and_its_reranked_one_compare(made_kinds: Path, bench: Bench, c
     """Whatever differs is said, and nothing that does not."""
     for words in ((), ("--rerank", made_kinds / "cross")):
         assert bench("run", *LANGUAGES, "--model", "bm25", *words, "--results", tmp_path).code == 0
-    both = (tmp_path / "bm25-cross" / "demo", tmp_path / "bm25" / "demo")
+    both = (tmp_path / "bm25+cross" / "demo", tmp_path / "bm25" / "demo")
     compared = bench("compare", *both)
     assert compared.code == 0
     assert "rerank-depth 20" in compared.out

@@ -276,7 +276,7 @@ def test_a_reranked_run_and_a_second_one(
     assert "768 pairs reranked" in shown.out
     assert "float32 on cpu, a cross-encoder on the first 4 of each language" in shown.out
     assert "% of the reranked pairs; tied with" in shown.out
-    result = evidence.read(tmp_path / "one" / "tiny-model-cross" / "demo")
+    result = evidence.read(tmp_path / "one" / "tiny-model+cross" / "demo")
     model = valid(result.folder)["model"]
     assert model["name"] == "tiny-model+cross"
     assert model["how"]["rerank-depth"] == 4
@@ -296,12 +296,12 @@ def test_a_reranked_run_and_a_second_one(
     assert model["fingerprint"] != plain.model.fingerprint
     assert "has the same key" in run(bench, tmp_path / "one", *words).err
     assert run(bench, tmp_path / "two", *words).code == 0
-    other = evidence.read(tmp_path / "two" / "tiny-model-cross" / "demo").says
+    other = evidence.read(tmp_path / "two" / "tiny-model+cross" / "demo").says
     assert (other["cost"]["pairs_reranked"], other["cost"]["texts_encoded"]) == (0, 0)
     assert other["directions"] == result.says["directions"]
     deeper = run(bench, tmp_path / "one", *words[:-1], 5)
     assert "rerank-depth" in deeper.err  # why the earlier result is kept aside
-    assert evidence.read(tmp_path / "one" / "tiny-model-cross" / "demo").says["cost"]["pairs_reranked"] == 96 * 2
+    assert evidence.read(tmp_path / "one" / "tiny-model+cross" / "demo").says["cost"]["pairs_reranked"] == 96 * 2
 
 
 def test_only_what_the_settings_search_is_reranked(
@@ -311,7 +311,7 @@ def test_only_what_the_settings_search_is_reranked(
     for settings, languages in (("mono", 1), ("cross", 1), ("mono,cross", 2), ("multi", 2)):
         found = run(bench, tmp_path / settings, *words, "--settings", settings)
         assert found.code == 0
-        ranks = evidence.read(tmp_path / settings / "bm25-cross" / "demo")
+        ranks = evidence.read(tmp_path / settings / "bm25+cross" / "demo")
         collection = prepare(card.find("demo"), query_languages=["en", "sw"], document_languages=["en", "sw"],
                              progress=quiet).collection  # fmt: skip
         encoder = encoders.load("bm25", Asked(rerank=str(made_kinds / "cross"), rerank_depth=2))

@@ -59,6 +59,6 @@ def noise(
         terminal = console()
         terminal.print()
         terminal.print(formats.terminal(gate.noise(result.says)))
-        still = all(not row["moved"] for row in rows if not row["change"] and row["varied"] != "machine")
-        if still:
+        moved = [row["moved"] for row in rows if not row["change"] and row["varied"] != "machine"]
+        if moved and not any(moved):
             terminal.print("No vector moved: what this model makes of a text depends on the text alone.")

@@ -5,10 +5,11 @@
 Every `--every`-th query and document of XQuAD-R, all languages, in one process. The bare pass is the model called on
 the padded batches of `bench run`, tokenised before the clock starts: nothing that reads texts and keeps vectors can
 be faster; and on batches of 32 texts, sorted by tokens too, which tells what a budget of tokens gains. bfloat16 is
-timed where the processor computes it.
+timed where the processor computes it; int8 and ONNX on a processor.
 """
 
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def main() -> None:
         ):  # fmt: skip
             ratios = [f"{base / took:.2f}", f"{bare / took:.2f}"]
             rows.append([f"{what}, {dtype}", f"{took:.1f}", f"{count / took:.1f}", *ratios])
+    others = {"int8": Asked(dtype="int8")} | ({"onnx": Asked(backend="onnx")} if find_spec("onnxruntime") else {})
+    for what, how in others.items() if about.device == "cpu" else ():
+        encoder = encoders.load(asked.model, how)
+        encoder.encode(["loads the weights"], "query")
+        took = fastest(lambda: by_store(encoder, texts), asked.times)  # noqa: B023
+        rows.append([f"bench run, {what}", f"{took:.1f}", f"{count / took:.1f}", f"{base / took:.2f}", ""])
     columns = ["", "s", "texts/s", "times the first row", "share of the bare pass"]
     show(f"{about.name} on {about.device}, {count:,} texts", columns, rows)
 
