@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -64,10 +65,16 @@ def whole(folder: Path, about: Json) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         made.chmod(0o777 & ~mask)  # mkdtemp makes it private
+        require(folder)  # again: writing takes minutes
         aside = made.with_name(f"{made.name}~")
         if folder.exists():
             folder.rename(aside)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:
+            if aside.exists():
+                aside.rename(folder)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror or error}; nothing was exported.") from error
@@ -111,11 +118,16 @@ def kept(result: Result, depth: int | None) -> Iterator[tuple[Direction, pd.Data
 
 
 def searched(task: Task, system: System, depth: int) -> Iterator[tuple[Direction, pd.DataFrame]]:
-    """Yield the lists of every direction, some queries after others; `depth` documents at most."""
+    """Yield the lists of every direction, some queries after others; `depth` documents at most.
+
+    Those of the queries that have an answer there: no other counts.
+    """
     collection = task.collection
     asked = lists.answers(collection, task.settings, task.card.ignore_identical_ids)
-    for spoken, pool in asked[["query_lang", "pool"]].drop_duplicates().itertuples(index=False):
-        queries = np.flatnonzero(collection.queries["lang"] == spoken)
+    ids = pd.Index(collection.queries["query_id"])
+    for direction, those in asked.groupby(["query_lang", "pool"], sort=False)["query_id"]:
+        spoken, pool = (str(name) for name in cast(tuple[str, str], direction))
+        queries = np.sort(ids.get_indexer(pd.Index(those.unique())))
         documents = np.arange(len(collection.documents))
         if pool != ALL:
             documents = np.flatnonzero(collection.documents["lang"].isin(pool.split("+")))

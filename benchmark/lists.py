@@ -75,7 +75,7 @@ def ranked(
     for part, _, _ in parts(collection):
         pools, topics = _pools(part, settings), pd.Index(part.queries["topic"].unique())
         for some in _together(part):
-            rows = answers(some, settings, ignore_identical_ids)
+            rows = _answers(some, settings, ignore_identical_ids)
             asked, searched, held = (
                 names.get_indexer(pd.Index(rows[name]))
                 for names, name in (
@@ -125,10 +125,15 @@ def order(group: Codes, score: Floats, document: Codes) -> Index:
 
 
 def answers(collection: Collection, settings: Sequence[str], ignore_identical_ids: bool = False) -> pd.DataFrame:
-    """Return a row for each (query, relevant document, pool of these settings).
+    """Return a row for each (query, relevant document, pool of these settings); pools are those of the query's part.
 
     Columns: `query_id, query_lang, topic, doc_id, doc_lang, relevance, pool`.
     """
+    found = [_answers(part, settings, ignore_identical_ids) for part, _, _ in parts(collection)]
+    return pd.concat(found, ignore_index=True)
+
+
+def _answers(collection: Collection, settings: Sequence[str], ignore_identical_ids: bool) -> pd.DataFrame:
     relevant = collection.judgements[collection.judgements["relevance"] > 0]
     found = (
         collection.queries[["query_id", "lang", "topic"]]
@@ -157,7 +162,7 @@ def in_pools(rows: pd.DataFrame, settings: Sequence[str], languages: Sequence[st
     if "pair" in settings:
         pairs = [(one, other) for one in languages for other in languages if one != other]
         beside = [(one, lang, pair_pool(one, other)) for one, other in pairs for lang in (one, other)]
-        found.append(rows.merge(pd.DataFrame(beside, columns=["query_lang", "doc_lang", "pool"])))
+        found.append(rows.merge(pd.DataFrame(beside, columns=["query_lang", "doc_lang", "pool"], dtype="str")))
     return pd.concat(found, ignore_index=True)
 
 

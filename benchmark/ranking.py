@@ -199,7 +199,7 @@ def _ranked_part(
     pool: ThreadPoolExecutor,
     progress: Callable[[int], None],
 ) -> Iterator[Ranking]:
-    languages = collection.document_languages
+    languages, top = collection.document_languages, min(top, len(collection.documents))
     documents = collection.documents[["lang", "doc_id"]].sort_values(["lang", "doc_id"], kind="stable")
     queries = collection.queries
     pools, wanted = _pools(settings, languages)

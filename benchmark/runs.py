@@ -139,8 +139,10 @@ def _parsed(block: bytes) -> pyarrow.Table:
     )
     try:
         return parse(pyarrow.BufferReader(block))
-    except pyarrow.ArrowInvalid:  # lines that begin or end with a space have a column too many
-        return parse(pyarrow.BufferReader(block.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip()))
+    except pyarrow.ArrowInvalid:  # lines that begin or end with a space have a column too many; one may be very long
+        whole = csv.ReadOptions(column_names=COLUMNS, block_size=len(block) + 1)
+        bare = block.replace(b" \n", b"\n").replace(b"\n ", b"\n").strip()
+        return parse(pyarrow.BufferReader(bare), read_options=whole)
 
 
 def _fault(path: Path, error: Exception) -> UserError:

@@ -132,7 +132,10 @@ def _unknown(*_: object) -> NoReturn:
 def _fingerprint(files: dict[Path, Direction | None]) -> str:
     sha = hashlib.sha256()
     for path, direction in files.items():
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with path.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}.") from error
         sha.update(f"{runs.stem(*direction) if direction else ''} {digest}\n".encode())
     return sha.hexdigest()

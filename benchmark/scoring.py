@@ -29,6 +29,7 @@ Index = NDArray[np.intp]
 GRID = 26
 ROWS = 256  # vectors snapped at a time
 SHORTEST, LONGEST = 1e-30, 1e30  # lengths that float32 products can hold
+SMALLEST = float(np.finfo(np.float32).tiny)
 CHUNK = 256  # pairs scored exactly at a time: they stay in the processor's cache
 
 
@@ -95,8 +96,9 @@ def dot_product(
         raise UserError(
             f"The vectors are up to {max(left_longest, right_longest):.1e} long; float32 cannot score them."
         )
-    highest = left_longest * right_longest
-    return DotProduct(left, right, rounding(queries.shape[1]) * highest, highest)
+    highest, dim = left_longest * right_longest, queries.shape[1]
+    # Of products below the smallest normal number, digits are lost, or all that is left where they are flushed to zero.
+    return DotProduct(left, right, rounding(dim) * highest + dim * SMALLEST, highest)
 
 
 def same_width(queries: Floats, documents: Floats) -> None:

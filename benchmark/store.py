@@ -59,6 +59,7 @@ class Store:
         self.counts: list[NDArray[np.int32]] = []
         self.rows: dict[bytes, tuple[int, int]] = {}
         self.dimensions = 0
+        self.about = b""
         self.pending: list[tuple[Known, Floats]] = []
         self.written: set[Path] = set()
         self.since = time.monotonic()
@@ -103,8 +104,9 @@ class Store:
 
     def open(self, space: dict[str, Any]) -> None:
         """Make the folder, with a file that says in clear what it holds."""
+        self.about = json.dumps(space, indent=1, sort_keys=True).encode()
         try:
-            _write(self.folder / ABOUT, json.dumps(space, indent=1, sort_keys=True).encode())
+            _write(self.folder / ABOUT, self.about)
             for left in leftovers(self.folder):
                 left.unlink(missing_ok=True)
         except OSError as error:
@@ -136,6 +138,8 @@ class Store:
         known, vectors = (np.concatenate(column) for column in zip(*self.pending, strict=True))
         try:
             path = write(self.folder, known, vectors)
+            if self.about and not (self.folder / ABOUT).is_file():  # another process pruned the folder meanwhile
+                _write(self.folder / ABOUT, self.about)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
         self.written.add(path)

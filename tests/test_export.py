@@ -22,7 +22,8 @@ from benchmark.ranking import ALL
 from benchmark.run import Task
 from benchmark.vectors import Encoded
 from tasks import card
-from tasks.collection import Collection
+from tasks.collection import Collection, build
+from tasks.errors import UserError
 from tests import oracle
 from tests.conftest import Ran
 from tests.strategies import Floats, problems
@@ -221,10 +222,58 @@ def test_what_fails_half_way_leaves_what_was_there(bench: Bench, place: Path, mo
     assert [path.name for path in place.iterdir() if path.name.startswith(".out")] == []
 
 
+def test_what_fails_at_the_last_step_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "out"
+    with export.whole(folder, {}) as made:
+        (made / "a").write_text("earlier")
+    usual = Path.rename
+
+    def failing(path: Path, to: Path) -> Path:
+        if to == folder and not path.name.endswith("~"):
+            raise OSError(5, "Input/output error")
+        return usual(path, to)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError, match="Input/output error; nothing was exported"), export.whole(folder, {}) as made:
+        (made / "b").write_text("later")
+    assert {path.name for path in folder.iterdir()} == {"a", export.NOTE}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="holds mine.txt"), export.whole(folder, {}):
+        (folder / "mine.txt").write_text("precious")
+    assert (folder / "mine.txt").read_text() == "precious"
+
+
+def test_collections_that_are_searched_apart_are_exported_apart(tmp_path: Path) -> None:
+    """Each part has the pools of its own languages; one of a single language has no pair."""
+    rows = [(f"{part}{lang}", lang, f"{part} {lang}", part) for part, two in (("p", ("de", "en")), ("q", ("en", "fr")),
+            ("r", ("en",))) for lang in two]  # fmt: skip
+    documents = pd.DataFrame(rows, columns=["doc_id", "lang", "text", "part"])
+    queries = pd.DataFrame([(f"{part}?", "en", part, part, part) for part in "pqr"],
+                           columns=["query_id", "lang", "text", "topic", "part"])  # fmt: skip
+    judged = pd.DataFrame([(row[3], row[0], 1) for row in rows], columns=["topic", "doc_id", "relevance"])
+    collection = build(documents, queries, judged, "apart")
+    task = Task(replace(card.find("demo"), name="apart"), collection, SETTINGS, (measures.parse("AP"),))
+    rng = np.random.default_rng(0)
+    left, right = (rng.standard_normal((count, 4)).astype(np.float32) for count in (3, 5))
+    export.write_runs(tmp_path / "runs", export.searched(task, system(left, right), 10), ABOUT)
+    export.write_qrels(tmp_path / "qrels", export.judged(task), {})
+    passed = ranking.rank(collection, systems.dense(left, right), SETTINGS).ranks
+    by_pool = {runs.stem("en", str(pool)): {*part["query_id"]} for pool, part in passed.groupby("pool", observed=True)}
+    assert by_pool["en--de+en"] == {"p?"}
+    for folder, ending in (("runs", runs.RUN), ("qrels", runs.QRELS)):
+        for stem, asked in by_pool.items():
+            path = tmp_path / folder / f"{stem}{ending}"
+            assert {line.split()[0] for line in path.read_text().splitlines()} == asked
+        assert len([*(tmp_path / folder).glob(f"*{ending}")]) == len(by_pool)
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         (("--task", "demo"), ("Say what to write",)),
+        ((*DEMO, "--runs", "out", "--qrels", "out/deeper"), ("none of them in another",)),
+        ((*DEMO, "--qrels", "out"), ("leave out the options of models",)),
         (("--qrels", "out"), ("Say what to export",)),
         ((*DEMO, "--runs", "out", "--qrels", "./out"), ("a folder of its own",)),
         ((*DEMO, "--qrels", "out", "--depth", "5"), ("--depth is of --runs",)),

@@ -335,6 +335,22 @@ def test_vectors_of_any_length_are_scored() -> None:
         ranked(collection, left * np.float32(1e25), right * np.float32(1e10))
 
 
+@pytest.mark.parametrize("length", [1e-18, 1e-20, 1e-22, 1e-23])
+def test_vectors_whose_products_float32_can_hardly_hold_are_ranked_by_their_exact_scores(length: float) -> None:
+    collection, left, right = parallel(30, ["en", "sw"], 0.5)
+    left, right = (side * np.float32(length) for side in (left, right))
+    scores = scorer_of(collection, left, right).exact(slice(0, len(left)), slice(0, len(right)))
+    expected = oracle.ranks(collection, scores, {"multi"}).sort_values(["query_id", "doc_id"])["rank"].tolist()
+    found = ranked(collection, left, right, {"multi"}).ranks.astype({"query_id": "str", "doc_id": "str"})
+    assert found.sort_values(["query_id", "doc_id"])["rank"].tolist() == expected
+
+
+def test_lists_are_no_longer_than_their_pool() -> None:
+    collection, left, right = parallel(30, ["en", "sw"], 0.5)
+    found = ranked(collection, left, right, {"multi"}, top=10**12)
+    assert len(found.top) == len(left) * len(right)
+
+
 def test_one_long_vector_moves_no_other() -> None:
     collection, left, right = parallel(30, ["en", "sw"], 0.5)
     long = right.copy()

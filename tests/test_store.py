@@ -258,6 +258,18 @@ def test_a_disk_that_loses_what_is_written_is_one_sentence(tmp_path: Path, monke
     assert len(said) > 5
 
 
+def test_a_space_that_is_pruned_meanwhile_says_again_what_it_is(tmp_path: Path) -> None:
+    kept = store.Store(tmp_path / "space", 1e9)
+    kept.open({"family": "small"})
+    for number in range(2):
+        one = np.ones(1, dtype=np.int32)
+        kept.add([bytes([number]) * 16], one, one > 1, one, np.ones((1, 2), np.float32))
+        kept.flush()
+        assert "small" in (kept.folder / store.ABOUT).read_text()
+        shutil.rmtree(kept.folder)
+        kept.folder.mkdir()
+
+
 def test_shards_of_two_widths_are_named(whole: Whole, broken: Path) -> None:
     known, rows = store.read(whole.shards(broken)[0])
     known = known.copy()

@@ -43,8 +43,9 @@ def export(
     folders = [folder for folder in (runs, qrels, vectors) if folder is not None]
     if not folders:
         raise UserError("Say what to write, and where: --runs, --qrels or --vectors, each with a folder.")
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError("Each export needs a folder of its own; name different ones.")
+    whole = [folder.resolve() for folder in folders]
+    if len(set(whole)) < len(whole) or any(one in other.parents for one in whole for other in whole):
+        raise UserError("Each export needs a folder of its own; name different ones, none of them in another.")
     if depth is not None and runs is None:
         raise UserError("--depth is of --runs; name a folder for them, too.")
     for folder in folders:
@@ -67,6 +68,8 @@ def export(
     else:
         if not task.task:
             raise UserError("Say what to export: the folder of a result, or a --task and its --model.")
+        if runs is None and vectors is None and model != ModelOptions():
+            raise UserError("Judgements are the task's, whatever the model; leave out the options of models.")
         if task.measure:
             raise UserError("An export has no measures; leave out --measure.")
         cards = task.cards(model.model)
