@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmark import lists, pools, run, runs
-from benchmark.encoders import ROLES, Model, Role
+from benchmark.encoders import ROLES, Model, NoVectors
 from benchmark.evidence import Result
 from benchmark.progress import Progress
 from benchmark.ranking import Ranking
@@ -102,27 +101,13 @@ class _Listed(System):
         )
 
 
-class _Unknown:
-    """What stands in the place of a model: what is on record of it, and nothing that makes vectors."""
+class _Unknown(NoVectors):
+    """What stands in the place of a model: what is on record of it."""
 
     kind: Final = "vector"
-    budget = 0
-    threads = 0
 
     def __init__(self, model: Model) -> None:
         self.model = model
-
-    def space(self, role: Role) -> dict[str, Any]:
-        """Raise UserError."""
-        _unknown(role)
-
-    def lengths(self, texts: Sequence[str], role: Role) -> tuple[NDArray[np.int32], int]:
-        """Raise UserError."""
-        _unknown(texts, role)
-
-    def encode(self, texts: Sequence[str], role: Role) -> NDArray[np.float32]:
-        """Raise UserError."""
-        _unknown(texts, role)
 
 
 def _unknown(*_: object) -> NoReturn:

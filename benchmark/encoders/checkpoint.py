@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ TAKES = frozenset(
 
 def load(source: str, asked: Asked) -> "Checkpoint":
     """Return the encoder of a checkpoint, by folder or hub name."""
-    folder, commit = files.locate(source, asked.revision, asked.offline)
-    return Checkpoint(folder, source, commit, asked)
+    return Checkpoint.located(source, asked)
 
 
 class Checkpoint:
@@ -42,6 +41,12 @@ class Checkpoint:
     kind: Kind = "vector"
     family = "checkpoint"
     threads = 0
+
+    @classmethod
+    def located(cls, source: str, asked: Asked) -> Self:
+        """Return the encoder of a checkpoint, by folder or hub name."""
+        folder, commit = files.locate(source, asked.revision, asked.offline)
+        return cls(folder, source, commit, asked)
 
     def __init__(self, folder: Path, source: str, revision: str, asked: Asked) -> None:
         self.folder = folder

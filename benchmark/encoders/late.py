@@ -23,8 +23,7 @@ STANFORD: dict[Role, tuple[str, str]] = {  # where, and what it is otherwise
 
 def load(source: str, asked: Asked) -> "Late":
     """Return the encoder of a checkpoint, by folder or hub name."""
-    folder, commit = files.locate(source, asked.revision, asked.offline)
-    return Late(folder, source, commit, asked)
+    return Late.located(source, asked)
 
 
 class Late(checkpoint.Checkpoint):

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import Asked, Kind, Role, checkpoint, files
+from benchmark.encoders import Asked, Kind, Role, checkpoint
 
 TAKES = checkpoint.TAKES - {"base", "backend", "pooling"}
 
 
 def load(source: str, asked: Asked) -> "Sparse":
     """Return the encoder of a checkpoint, by folder or hub name."""
-    folder, commit = files.locate(source, asked.revision, asked.offline)
-    return Sparse(folder, source, commit, asked)
+    return Sparse.located(source, asked)
 
 
 class Sparse(checkpoint.Checkpoint):
