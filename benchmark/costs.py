@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from benchmark import searched
+from benchmark import lists, searched
 from benchmark.evidence import Json
 from benchmark.exposure import DEPTHS
 from benchmark.indexes import Index, Places, library
@@ -90,7 +90,7 @@ def recall(
     spoken, of_document = (table["lang"].to_numpy(object) for table in (collection.queries, collection.documents))
     parts: list[pd.DataFrame] = []
     for pool, held in searched.pools(collection, settings).items():
-        rows = np.intersect1d(asked, searched.askers(collection, settings, pool))
+        rows = np.intersect1d(asked, lists.askers(collection, settings, pool))
         if not len(rows):
             continue
         with threadpool_limits(1):

@@ -6,6 +6,7 @@ without a list. The order is trec_eval's: score as float32, descending; ties by 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection as Names
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,6 +145,14 @@ def _answers(collection: Collection, settings: Sequence[str], ignore_identical_i
     if ignore_identical_ids:
         found = found[found["query_id"] != found["doc_id"]]
     return in_pools(found, settings, collection.document_languages)
+
+
+def askers(collection: Collection, settings: Names[str], pool: str) -> Index:
+    """Return the rows of the queries that search a pool in these settings."""
+    own = collection.queries["lang"].to_numpy(object) == pool
+    if pool == ALL:
+        return np.flatnonzero(np.full(len(own), "multi" in settings))
+    return np.flatnonzero((own & ("mono" in settings)) | (~own & ("cross" in settings)))
 
 
 def in_pools(rows: pd.DataFrame, settings: Sequence[str], languages: Sequence[str]) -> pd.DataFrame:

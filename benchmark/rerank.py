@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark import ranking, vectors
+from benchmark import lists, ranking, vectors
 from benchmark.encoders.cross import Reranked, pair
 from benchmark.progress import Progress
 from benchmark.scoring import Floats, Index, Scorer
@@ -43,12 +43,12 @@ def candidates(
 ) -> Candidates:
     """Return the first `depth` documents of each language for each query that a setting asks in that language."""
     queries, documents = collection.queries, collection.documents
-    spoken, found = queries["lang"].to_numpy(object), [Candidates(np.zeros(0, np.intp), np.zeros(0, np.intp))]
+    found = [Candidates(np.zeros(0, np.intp), np.zeros(0, np.intp))]
     languages = collection.document_languages
+    alone = {"mono", "cross"} if {"multi", "pair"} & {*settings} else settings  # pools of several hold each of them
     with progress.count(f"{card.label}: what to rerank", len(queries) * len(languages), "queries") as done:
         for language in languages:
-            own, every = spoken == language, bool({"multi", "pair"} & {*settings})
-            row = np.flatnonzero((own & (every or "mono" in settings)) | (~own & (every or "cross" in settings)))
+            row = lists.askers(collection, alone, language)
             place = np.flatnonzero(documents["lang"].to_numpy(object) == language)
             if len(row):
                 part = Collection(

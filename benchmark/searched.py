@@ -29,15 +29,7 @@ def pools(collection: Collection, settings: Sequence[str]) -> dict[str, Places]:
     spoken = collection.documents["lang"].to_numpy(object)
     found = {lang: np.flatnonzero(spoken == lang) for lang in collection.document_languages}
     found[ALL] = np.arange(len(spoken))
-    return {pool: held for pool, held in found.items() if len(askers(collection, settings, pool))}
-
-
-def askers(collection: Collection, settings: Sequence[str], pool: str) -> Places:
-    """Return the rows of the queries that search a pool in these settings."""
-    own = collection.queries["lang"].to_numpy(object) == pool
-    if pool == ALL:
-        return np.flatnonzero(np.full(len(own), "multi" in settings))
-    return np.flatnonzero((own & ("mono" in settings)) | (~own & ("cross" in settings)))
+    return {pool: held for pool, held in found.items() if len(lists.askers(collection, settings, pool))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +81,7 @@ class Listed(System):
         for start in range(0, len(self.queries), step):
             rows = np.arange(start, min(start + step, len(self.queries)))
             found = [
-                search.rows(index, pool, np.intersect1d(rows, askers(collection, settings, pool)), self)
+                search.rows(index, pool, np.intersect1d(rows, lists.askers(collection, settings, pool)), self)
                 for pool, index in self.indexes.items()
             ]
             some = replace(collection, queries=collection.queries.iloc[rows].reset_index(drop=True))
