@@ -4,11 +4,16 @@ A reader who asks in another language should be shown the same documents. RankC 
 arXiv:2509.06195, both over the pool of all languages. `docs/measures.md` has formulas and ranges.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.exposure import Codes, Lists
+from benchmark.ranking import processors
 
 K = 10
 MEASURES = (f"RankC@{K}", f"MRC@{K}")
@@ -43,19 +48,10 @@ def by_pair(shown: Lists, queries: pd.DataFrame) -> pd.DataFrame:
     chosen = np.flatnonzero(topic % max(1, step) == 0)
     rows = pd.DataFrame({"topic": topic[chosen], "lang": spoken[chosen], "row": chosen}).sort_values("topic")
     starts = np.flatnonzero(np.append(True, np.diff(rows["topic"]) > 0))
-    together = max(1, BLOCK // int(wordings.max()) ** 2)
-    found = []
-    for start in range(0, len(starts), together):
-        part = rows.iloc[starts[start] : starts[start + together] if start + together < len(starts) else len(rows)]
-        both = part.merge(part, on="topic", suffixes=("_first", "_second"))
-        both = both[both["lang_first"] < both["lang_second"]]
-        one, two = both["row_first"].to_numpy(np.int64), both["row_second"].to_numpy(np.int64)
-        for place in range(0, len(both), BLOCK):
-            block = slice(place, place + BLOCK)
-            values = both.iloc[block][["topic", "lang_first", "lang_second"]].copy()
-            values[MEASURES[0]] = rank_c(shown.document[one[block], :K], shown.document[two[block], :K])
-            values[MEASURES[1]] = mrc(shown, one[block], two[block])
-            found.append(values)
+    together = max(1, BLOCK // int(wordings.max(initial=1)) ** 2)
+    some = [rows.iloc[start:stop] for start, stop in pairwise([*starts[::together], len(rows)])]
+    with ThreadPoolExecutor(processors()) as pool:
+        found = [part for parts in pool.map(partial(_compared, shown), some) for part in parts]
     if not found:
         return pd.DataFrame(columns=["first", "second", "topics", *MEASURES])
     table = pd.concat(found)
@@ -67,6 +63,21 @@ def by_pair(shown: Lists, queries: pd.DataFrame) -> pd.DataFrame:
     means.insert(0, "second", langs[means.pop("lang_second")])
     means.insert(0, "first", langs[means.pop("lang_first")])
     return means
+
+
+def _compared(shown: Lists, rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Compare the lists of all pairs of rows (`topic, lang, row`) that ask for one topic in two languages."""
+    both = rows.merge(rows, on="topic", suffixes=("_first", "_second"))
+    both = both[both["lang_first"] < both["lang_second"]]
+    one, two = both["row_first"].to_numpy(np.int64), both["row_second"].to_numpy(np.int64)
+    found = []
+    for place in range(0, len(both), BLOCK):
+        block = slice(place, place + BLOCK)
+        values = both.iloc[block][["topic", "lang_first", "lang_second"]].copy()
+        values[MEASURES[0]] = rank_c(shown.document[one[block], :K], shown.document[two[block], :K])
+        values[MEASURES[1]] = mrc(shown, one[block], two[block])
+        found.append(values)
+    return found
 
 
 def rank_c(first: Codes, second: Codes) -> Floats:

@@ -82,6 +82,8 @@ def size(model: Mapping[str, Any]) -> str:
 def truncated(model: Mapping[str, Any], digits: int = 1) -> str:
     """Say what share of the texts of an evidence were cut."""
     cut, named = model["truncated"], {"query": "queries", "document": "documents", "pair": "reranked pairs"}
+    if set(cut.values()) == {None}:
+        return "unknown"
     return ", ".join(f"{share(cut[of], digits)} of the {many}" for of, many in named.items() if of in cut)
 
 

@@ -60,7 +60,7 @@ def test_a_function_of_texts_and_role_is_a_model(write: Write, bench: Bench, tmp
     about = json.loads((tmp_path / "results/mine/demo/evidence.json").read_text(encoding="utf-8"))["model"]
     assert (about["family"], about["dtype"], about["device"]) == ("given", "", "")
     assert about["truncated"] == {"query": None, "document": None}
-    assert "truncated: an unknown share of the queries" in ran.out
+    assert "truncated: unknown;" in ran.out
     assert "32 dimensions\n" in ran.out
     for board in (bench("report", "results/mine/demo"), bench("leaderboard", "results")):
         assert board.code == 0, board.err
