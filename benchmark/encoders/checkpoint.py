@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent, similarity_of
+from benchmark.encoders.devices import leave
 from tasks.errors import UserError, located
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -173,7 +174,7 @@ class Checkpoint:
     def _start(self) -> Any:
         model = self._model()
         pool = model.start_multi_process_pool(list(self.recipe.devices))
-        weakref.finalize(model, type(model).stop_multi_process_pool, pool)
+        weakref.finalize(model, leave, pool, type(model).stop_multi_process_pool)
         return pool
 
     def _load(self) -> Any:

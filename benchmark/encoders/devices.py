@@ -6,8 +6,14 @@ torch is imported only where a device other than the processor is asked for or m
 import ctypes
 import os
 import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 from tasks.errors import UserError
+
+SECONDS = 30  # for a process to end on its own
 
 
 def chosen(asked: str) -> tuple[str, ...]:
@@ -31,6 +37,23 @@ def chosen(asked: str) -> tuple[str, ...]:
             if int(name.partition(":")[2] or 0) >= there:
                 raise UserError(f"There is no device {name} here: torch finds {there or 'none'} of the kind {wanted}.")
     return names
+
+
+class _End:
+    """What makes the process that takes it from a queue end."""
+
+    def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
+        return sys.exit, ()
+
+
+def leave(pool: dict[str, Any], stop: Callable[[dict[str, Any]], None]) -> None:
+    """Let the processes of a pool end, then have what is left stopped: one that is killed leaves semaphores behind."""
+    with suppress(OSError, RuntimeError, ValueError):  # the queue may be closed already
+        for _ in pool["processes"]:
+            pool["input"].put(_End())
+    for process in pool["processes"]:
+        process.join(SECONDS)
+    stop(pool)
 
 
 def _driver() -> bool:
