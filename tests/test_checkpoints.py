@@ -409,9 +409,9 @@ def test_several_devices_share_a_batch(made: Path) -> None:
     assert (len(shared["pool"]["processes"]), shared["chunk_size"]) == (2, 3)
     for role in encoders.ROLES:
         np.testing.assert_allclose(np.asarray(two.encode(texts, role)), np.asarray(one.encode(texts, role)), atol=1e-6)
-    ended: list[int] = []
-    devices.leave(shared["pool"], lambda pool: ended.extend(process.exitcode for process in pool["processes"]))
-    assert ended == [0, 0]  # on their own: one that is killed leaves semaphores behind
+    codes: list[int] = []
+    devices.ended(shared["pool"], lambda pool: codes.extend(process.exitcode for process in pool["processes"]))
+    assert codes == [0, 0]  # on their own: one that is killed leaves semaphores behind
 
 
 @pytest.mark.parametrize(

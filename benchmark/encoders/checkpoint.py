@@ -7,7 +7,6 @@ prompts, similarity) is read from the checkpoint's files, by the rules of the li
 
 import hashlib
 import math
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -18,8 +17,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.encoders import TASK, Asked, Kind, Model, Role, files, loading, prompts, recipe, sent, similarity_of
-from benchmark.encoders.devices import leave
+from benchmark.encoders import (
+    TASK,
+    Asked,
+    Kind,
+    Model,
+    Role,
+    devices,
+    files,
+    loading,
+    prompts,
+    recipe,
+    sent,
+    similarity_of,
+)
 from tasks.errors import UserError, located
 
 ENGINE = ("sentence-transformers", "transformers", "tokenizers", "torch")
@@ -172,10 +183,7 @@ class Checkpoint:
         return {"pool": self._pool(), "chunk_size": math.ceil(texts / len(self.recipe.devices))}
 
     def _start(self) -> Any:
-        model = self._model()
-        pool = model.start_multi_process_pool(list(self.recipe.devices))
-        weakref.finalize(model, leave, pool, type(model).stop_multi_process_pool)
-        return pool
+        return devices.started(self._model(), self.recipe.devices)
 
     def _load(self) -> Any:
         model = loading.load(self.recipe)

@@ -1,4 +1,4 @@
-"""What was asked in; the devices that a model computes on out.
+"""What was asked in; the devices that a model computes on, and the processes that share its batches, out.
 
 torch is imported only where a device other than the processor is asked for or may be there: importing it takes seconds.
 """
@@ -6,8 +6,11 @@ torch is imported only where a device other than the processor is asked for or m
 import ctypes
 import os
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +49,23 @@ class _End:
         return sys.exit, ()
 
 
-def leave(pool: dict[str, Any], stop: Callable[[dict[str, Any]], None]) -> None:
+def started(model: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Start the library's processes that share a batch, one on each device; they end with the model.
+
+    They do not hear Ctrl-C, which this process answers for all: each would print where it was.
+    """
+    if hears := threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pool: dict[str, Any] = model.start_multi_process_pool(list(names))
+    finally:
+        if hears:
+            signal.signal(signal.SIGINT, before)
+    weakref.finalize(model, ended, pool, model.stop_multi_process_pool)
+    return pool
+
+
+def ended(pool: dict[str, Any], stop: Callable[[dict[str, Any]], None]) -> None:
     """Let the processes of a pool end, then have what is left stopped: one that is killed leaves semaphores behind."""
     with suppress(OSError, RuntimeError, ValueError):  # the queue may be closed already
         for _ in pool["processes"]:
