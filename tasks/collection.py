@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tasks import languages, lines, parsing
-from tasks.errors import InvalidCollectionError, UserError, nearest
+from tasks.errors import InvalidCollectionError, UserError
 
 COLUMNS = {
     "documents": ("doc_id", "lang", "text"),
@@ -231,8 +231,7 @@ def _among(values: "pd.Series[str]", known: "pd.Series[str]") -> NDArray[np.bool
 def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:
     for tag in wanted:
         if tag not in known:
-            hint = nearest(tag, known) or f"; there are {', '.join(known)}."
-            raise UserError(f"This task has no {what} in language «{tag}»{hint}")
+            raise UserError(f"This task has no {what} in language «{tag}»{languages.hint(tag, known)}")
     return set(wanted)
 
 

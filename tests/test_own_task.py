@@ -253,7 +253,7 @@ def test_a_suite_of_ones_own_runs(bench: Bench, here: Path) -> None:
         ('tasks = "demo"', "my.toml is not a suite"),
         ("tasks = [1]", "my.toml is not a suite"),
         ('tasks = ["xquadr"]', "my.toml: There is no task «xquadr»; did you mean xquad-r"),
-        ('tasks = ["./nothing"]', "my.toml: nothing/ is not a task"),
+        ('tasks = ["./nothing"]', "my.toml: «nothing/» is not a task"),
         ('tasks = ["other.toml"]', "my.toml: There is no task «other.toml»"),
         ('reader = "folder"', "my.toml is a card, not a suite"),
     ],

@@ -274,6 +274,27 @@ def test_limits_keep_what_has_an_answer() -> None:
         collection.limit(load("demo"), ["swa"], None)
 
 
+@pytest.mark.parametrize(
+    ("tag", "meant"),
+    [
+        ("EN", ["en"]),
+        ("en_XX", ["en"]),
+        ("eng", ["en"]),
+        ("swh", ["sw"]),
+        ("zho_Hans", ["zh-Hans", "zh-HK"]),
+        ("zh", ["zh-Hans", "zh-HK"]),
+        ("th", []),  # as near to tr as any two letters, and quite another language
+        ("", []),
+        ("*", []),
+        ("en,sw", []),
+    ],
+)
+def test_an_unknown_language_is_taken_for_the_same_in_another_spelling(tag: str, meant: list[str]) -> None:
+    known = ["en", "sw", "tr", "zh-Hans", "zh-HK"]
+    hint = f"; did you mean {', '.join(meant)}?" if meant else f"; there are {', '.join(known)}."
+    assert languages.hint(tag, known) == hint
+
+
 CARD = """name = "mine"
 version = "1"
 title = "Mine"
@@ -310,6 +331,14 @@ def test_a_wrong_card_is_named(old: str, new: str, says: str, tmp_path: Path) ->
 def test_unknown_tasks_and_variants_are_named() -> None:
     with pytest.raises(UserError, match="no task «xquadr»; did you mean xquad-r"):
         card.find("xquadr")
+    with pytest.raises(UserError, match="no task «bucc»; did you mean bucc-zh-en"):
+        card.find("bucc")
+    with pytest.raises(UserError, match="no task «XQUAD-R»; did you mean xquad-r"):
+        card.find("XQUAD-R")
+    with pytest.raises(UserError, match="no task «nope»; bench tasks lists them"):  # which is not much like core
+        card.find("nope")
+    with pytest.raises(UserError, match="«» is not a task"):
+        card.find("")
     with pytest.raises(UserError, match="has no variant «contxt»; it has context"):
         card.find("xquad-r@contxt")
     with pytest.raises(UserError, match="is not a task"):
