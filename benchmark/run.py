@@ -68,11 +68,13 @@ def prepare(
         progress.say(f"{card.title}: licence {card.licence}")
     whole = readers.load(card, files)
     if query_languages is not None or document_languages is not None:
-        whole = collections.limit(whole, query_languages, document_languages)
+        whole = collections.limit(
+            whole, query_languages, document_languages, ignore_identical_ids=card.ignore_identical_ids
+        )
     asked = {*(settings or card.settings)}
     asked |= {"cross"} if MINING in asked else set()  # nearest neighbours beside the pairs
     chosen = tuple(setting for setting in EVERY_SETTING if setting in asked)
-    possible = collections.possible_settings(whole)
+    possible = collections.possible_settings(whole, ignore_identical_ids=card.ignore_identical_ids)
     if MINING in chosen and not (card.symmetric and MINING in possible):
         why = "these languages have no gold pair" if card.symmetric else "its texts are not of one kind on both sides"
         raise UserError(f"{card.label} cannot be mined, since {why}; choose other languages or settings.")
