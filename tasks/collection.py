@@ -11,7 +11,7 @@ judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not r
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import languages, lines, parsing
-from tasks.errors import InvalidCollectionError, UserError
+from tasks import languages as spoken
+from tasks import lines, parsing
+from tasks.errors import InvalidCollectionError, NothingAskedError, UserError
 
 COLUMNS = {
     "documents": ("doc_id", "lang", "text"),
@@ -155,7 +156,7 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
             yield f"{table} id {first(twice)} occurs twice"
         for tag in frame["lang"].dropna().unique():
             try:
-                languages.check(str(tag))
+                spoken.check(str(tag))
             except UserError as error:
                 yield f"{table} {first(frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
     if (unknown := judgements.loc[~_among(judgements["doc_id"], documents["doc_id"]), "doc_id"]).size:
@@ -172,23 +173,31 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
 
 def limit(
     collection: Collection,
-    query_languages: Iterable[str] | None,
-    document_languages: Iterable[str] | None,
+    query_languages: Sequence[str] | None,
+    document_languages: Sequence[str] | None,
+    languages: Sequence[str] | None = None,
     *,
     ignore_identical_ids: bool = False,
+    lenient: bool = False,
 ) -> Collection:
     """Keep only queries and documents in the given languages (None: all), and of these what is asked.
 
     That is queries that still have an answer (besides the document with their own id, if that is ignored), and the
-    documents of the parts that they search. Raises UserError for a language that the collection does not have, or when
-    nothing is left.
+    documents of the parts that they search. `languages` are those of a side that has no list of its own.
+
+    Raises UserError for a language that the collection does not have, unless it is `lenient`, and NothingAskedError
+    when nothing is left.
     """
     documents, queries, judgements = collection.documents, collection.queries, collection.judgements
-    if query_languages is not None:
-        queries = queries[queries["lang"].isin(_known(query_languages, collection.query_languages, "queries"))]
-    if document_languages is not None:
-        known = _known(document_languages, collection.document_languages, "documents")
-        documents = documents[documents["lang"].isin(known)]
+    if not lenient:
+        asked, told = collection.query_languages, collection.document_languages
+        _check(query_languages or (), asked, "queries")
+        _check(document_languages or (), told, "documents")
+        _check(languages or (), sorted({*asked, *told}), "texts")
+    if (kept := languages if query_languages is None else query_languages) is not None:
+        queries = queries[queries["lang"].isin(set(kept))]
+    if (kept := languages if document_languages is None else document_languages) is not None:
+        documents = documents[documents["lang"].isin(set(kept))]
     judgements = judgements[_among(judgements["doc_id"], documents["doc_id"])]
     relevant = judgements[judgements["relevance"] > 0]
     answers = queries["topic"].map(relevant["topic"].value_counts()).fillna(0).to_numpy()
@@ -197,7 +206,7 @@ def limit(
         documents = documents[_among(documents["part"], queries["part"])]
         judgements = judgements[_among(judgements["doc_id"], documents["doc_id"])]
     if queries.empty:
-        raise UserError("No query has an answer in the chosen languages; choose others or leave the limit out.")
+        raise NothingAskedError("No query has an answer in the chosen languages; choose others or leave the limit out.")
     return replace(
         collection,
         documents=documents.reset_index(drop=True),
@@ -251,11 +260,11 @@ def _among(values: "pd.Series[str]", known: "pd.Series[str]") -> NDArray[np.bool
     return found
 
 
-def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:
+def _check(wanted: Iterable[str], known: list[str], what: str) -> None:
+    """Raise UserError for a language that is not known."""
     for tag in wanted:
         if tag not in known:
-            raise UserError(f"This task has no {what} in language «{tag}»{languages.hint(tag, known)}")
-    return set(wanted)
+            raise UserError(f"This task has no {what} in language «{tag}»{spoken.hint(tag, known)}")
 
 
 def write(collection: Collection, folder: Path) -> None:

@@ -20,6 +20,10 @@ class InvalidCollectionError(UserError):
         self.problems = problems
 
 
+class NothingAskedError(UserError):
+    """No query of a task has an answer in the languages and settings that are asked for."""
+
+
 @contextmanager
 def located(where: object) -> Iterator[None]:
     """Put before a fault where it is."""

@@ -36,7 +36,7 @@ def hint(tag: str, known: list[str]) -> str:
     """
     try:
         language = _language(tag)
-    except langcodes.LanguageTagError:
+    except ValueError:  # not even the shape of a tag
         return nearest(tag, known) or f"; there are {', '.join(known)}."
     same = [other for other in known if _language(other) == language]
     return f"; did you mean {', '.join(same)}?" if same else f"; there are {', '.join(known)}."
