@@ -23,9 +23,10 @@ from benchmark.ranking import ALL, PART_COLUMN, pair_pool
 from benchmark.run import Task
 from benchmark.runs import Direction
 from benchmark.scoring import Floats
+from tasks import languages
 from tasks.card import SETTINGS
 from tasks.collection import Collection
-from tasks.errors import UserError, nearest
+from tasks.errors import UserError
 
 Codes = NDArray[np.integer[Any]]
 FEW = 3  # directions that a sentence names
@@ -167,7 +168,7 @@ def _directions(
         searched = [] if pool == ALL else pool.split("+")
         for tag in (spoken, *searched):
             if tag not in texts.tags:
-                hint = nearest(tag, list(texts.tags)) or f"; there are {', '.join(texts.tags)}."
+                hint = languages.hint(tag, list(texts.tags))
                 raise UserError(f"{file}: the task {texts.label} has no texts in «{tag}»{hint}")
         if len(searched) > 1 and (len(searched) > 2 or spoken not in searched or pool != pair_pool(*searched)):
             raise UserError(

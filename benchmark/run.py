@@ -26,7 +26,7 @@ from tasks import collection as collections
 from tasks import fetch, readers
 from tasks.card import EVERY_SETTING, MINING, SETTINGS, TaskCard
 from tasks.collection import Collection
-from tasks.errors import UserError, nearest
+from tasks.errors import NothingAskedError, UserError, nearest
 
 LIBRARIES = (
     "isogloss", "numpy", "pandas", "pyarrow", "torch", "transformers", "sentence-transformers", "tokenizers",
@@ -49,13 +49,19 @@ def prepare(
     *,
     settings: Sequence[str] = (),
     measured: Sequence[str] = (),
+    languages: Sequence[str] | None = None,
     query_languages: Sequence[str] | None = None,
     document_languages: Sequence[str] | None = None,
+    lenient: bool = False,
     mirror: str | None = None,
     offline: bool = False,
     progress: Progress,
 ) -> Task:
-    """Fetch and read a task and check all that is asked of it. Empty settings or measures mean the card's."""
+    """Fetch and read a task and check all that is asked of it. Empty settings or measures mean the card's.
+
+    Languages are limited as `tasks.collection.limit` does it. Raises NothingAskedError if nothing is left to ask, and
+    UserError for all else.
+    """
     for setting in settings:
         if setting not in EVERY_SETTING:
             hint = nearest(setting, list(EVERY_SETTING)) or f"; take {', '.join(EVERY_SETTING)}."
@@ -67,17 +73,18 @@ def prepare(
     if missing:
         progress.say(f"{card.title}: licence {card.licence}")
     whole = readers.load(card, files)
-    if query_languages is not None or document_languages is not None:
-        whole = collections.limit(whole, query_languages, document_languages)
+    if (limits := (query_languages, document_languages, languages)) != (None, None, None):
+        ignored = card.ignore_identical_ids
+        whole = collections.limit(whole, *limits, ignore_identical_ids=ignored, lenient=lenient)
     asked = {*(settings or card.settings)}
     asked |= {"cross"} if MINING in asked else set()  # nearest neighbours beside the pairs
     chosen = tuple(setting for setting in EVERY_SETTING if setting in asked)
-    possible = collections.possible_settings(whole)
+    possible = collections.possible_settings(whole, ignore_identical_ids=card.ignore_identical_ids)
     if MINING in chosen and not (card.symmetric and MINING in possible):
         why = "these languages have no gold pair" if card.symmetric else "its texts are not of one kind on both sides"
-        raise UserError(f"{card.label} cannot be mined, since {why}; choose other languages or settings.")
+        raise NothingAskedError(f"{card.label} cannot be mined, since {why}; choose other languages or settings.")
     if not set(chosen) & possible:
-        raise UserError(
+        raise NothingAskedError(
             f"{card.label} has no query with an answer in the setting {' or '.join(chosen)} for these languages; "
             "choose other languages or settings."
         )

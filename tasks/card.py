@@ -206,7 +206,7 @@ def find(label: str) -> TaskCard:
     folder = Path(label)
     if "/" in label or (folder.is_dir() and label.partition("@")[0] not in catalogue()):
         if not (folder / "card.toml").is_file():
-            raise UserError(f"{label} is not a task: a task of your own is a folder with a card.toml and three tables.")
+            raise UserError(f"«{label}» is not a task: one of your own is a folder with a card.toml and three tables.")
         return read(folder / "card.toml")
     name, _, variant = label.partition("@")
     if name not in catalogue():

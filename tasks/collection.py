@@ -11,7 +11,7 @@ judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not r
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tasks import languages, lines, parsing
-from tasks.errors import InvalidCollectionError, UserError, nearest
+from tasks import languages as spoken
+from tasks import lines, parsing
+from tasks.errors import InvalidCollectionError, NothingAskedError, UserError
 
 COLUMNS = {
     "documents": ("doc_id", "lang", "text"),
@@ -155,7 +156,7 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
             yield f"{table} id {first(twice)} occurs twice"
         for tag in frame["lang"].dropna().unique():
             try:
-                languages.check(str(tag))
+                spoken.check(str(tag))
             except UserError as error:
                 yield f"{table} {first(frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
     if (unknown := judgements.loc[~_among(judgements["doc_id"], documents["doc_id"]), "doc_id"]).size:
@@ -171,23 +172,41 @@ def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.Dat
 
 
 def limit(
-    collection: Collection, query_languages: Iterable[str] | None, document_languages: Iterable[str] | None
+    collection: Collection,
+    query_languages: Sequence[str] | None,
+    document_languages: Sequence[str] | None,
+    languages: Sequence[str] | None = None,
+    *,
+    ignore_identical_ids: bool = False,
+    lenient: bool = False,
 ) -> Collection:
-    """Keep only queries and documents in the given languages (None: all), and topics that still have an answer.
+    """Keep only queries and documents in the given languages (None: all), and of these what is asked.
 
-    Raises UserError for a language that the collection does not have, or when nothing is left.
+    That is queries that still have an answer (besides the document with their own id, if that is ignored), and the
+    documents of the parts that they search. `languages` are those of a side that has no list of its own.
+
+    Raises UserError for a language that the collection does not have, unless it is `lenient`, and NothingAskedError
+    when nothing is left.
     """
     documents, queries, judgements = collection.documents, collection.queries, collection.judgements
-    if query_languages is not None:
-        queries = queries[queries["lang"].isin(_known(query_languages, collection.query_languages, "queries"))]
-    if document_languages is not None:
-        known = _known(document_languages, collection.document_languages, "documents")
-        documents = documents[documents["lang"].isin(known)]
+    if not lenient:
+        asked, told = collection.query_languages, collection.document_languages
+        _check(query_languages or (), asked, "queries")
+        _check(document_languages or (), told, "documents")
+        _check(languages or (), sorted({*asked, *told}), "texts")
+    if (kept := languages if query_languages is None else query_languages) is not None:
+        queries = queries[queries["lang"].isin(set(kept))]
+    if (kept := languages if document_languages is None else document_languages) is not None:
+        documents = documents[documents["lang"].isin(set(kept))]
+    judgements = judgements[_among(judgements["doc_id"], documents["doc_id"])]
+    relevant = judgements[judgements["relevance"] > 0]
+    answers = queries["topic"].map(relevant["topic"].value_counts()).fillna(0).to_numpy()
+    queries = queries[answers > (_own(queries, relevant) if ignore_identical_ids else 0)]
+    if "part" in documents and "part" in queries:
+        documents = documents[_among(documents["part"], queries["part"])]
         judgements = judgements[_among(judgements["doc_id"], documents["doc_id"])]
-    answered = judgements.loc[judgements["relevance"] > 0, "topic"]
-    queries = queries[_among(queries["topic"], answered)]
     if queries.empty:
-        raise UserError("No query has an answer in the chosen languages; choose others or leave the limit out.")
+        raise NothingAskedError("No query has an answer in the chosen languages; choose others or leave the limit out.")
     return replace(
         collection,
         documents=documents.reset_index(drop=True),
@@ -196,30 +215,43 @@ def limit(
     )
 
 
-def possible_settings(collection: Collection) -> set[str]:
-    """Return the settings in which some query has an answer, and mining if some topic has answers in two languages."""
-    searched = collection.document_languages
-    tags = sorted({*searched, *collection.query_languages})
+def possible_settings(collection: Collection, *, ignore_identical_ids: bool = False) -> set[str]:
+    """Return the settings in which some query has an answer, and mining if some topic has answers in two languages.
+
+    With `ignore_identical_ids`, the document with the query's own id is no answer.
+    """
+    queries, searched = collection.queries, collection.document_languages
+    tags = pd.Index(sorted({*searched, *collection.query_languages}))
     relevant = collection.judgements[collection.judgements["relevance"] > 0]
-    topics = pd.Index(collection.queries["topic"].to_numpy(object)).unique()
-    place = pd.Index(collection.documents["doc_id"].to_numpy(object)).get_indexer(relevant["doc_id"].to_numpy(object))
-    of_document = pd.Index(tags).get_indexer(pd.Index(collection.documents["lang"]))
-    asked, answered = (np.zeros((len(topics), len(tags)), dtype=bool) for _ in range(2))
-    asked[topics.get_indexer(collection.queries["topic"].to_numpy(object)),
-          pd.Index(tags).get_indexer(pd.Index(collection.queries["lang"]))] = True  # fmt: skip
-    row = topics.get_indexer(relevant["topic"].to_numpy(object))
-    answered[row[row >= 0], of_document[place[row >= 0]]] = True
-    own = (asked & answered).sum(axis=1)
-    told = answered.any(axis=1)
-    native = asked[:, [tag in searched for tag in tags]].any(axis=1)
+    topic, topics = pd.factorize(queries["topic"].to_numpy(object))
+    place = pd.Index(collection.documents["doc_id"].to_numpy(object))
+    lang, of_document = (tags.get_indexer(pd.Index(table["lang"])) for table in (queries, collection.documents))
+    row = pd.Index(topics).get_indexer(relevant["topic"].to_numpy(object))
+    told = of_document[place.get_indexer(relevant["doc_id"].to_numpy(object))]
+    answered = np.zeros((len(topics), len(tags)), dtype=np.int64)
+    np.add.at(answered, (row[row >= 0], told[row >= 0]), 1)
+    mono, every = answered[topic, lang], answered.sum(axis=1)[topic]
+    if ignore_identical_ids:
+        own = _own(queries, relevant)
+        every = every - own
+        mono = mono - (own & (of_document[place.get_indexer(queries["query_id"].to_numpy(object))] == lang))
     found = {
-        "mono": own.any(),
-        "cross": (asked.sum(axis=1) * answered.sum(axis=1) > own).any(),
-        "multi": told.any(),
-        "pair": len(searched) > 1 and (native & told).any(),
-        "mining": (answered.sum(axis=1) > 1).any(),
+        "mono": mono > 0,
+        "cross": every > mono,
+        "multi": every > 0,
+        "pair": (every > 0) & tags.isin(searched)[lang] & (len(searched) > 1),
+        "mining": (answered > 0).sum(axis=1) > 1,
     }
-    return {setting for setting, there in found.items() if there}
+    return {setting for setting, there in found.items() if there.any()}
+
+
+def _own(queries: pd.DataFrame, relevant: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which queries have the document with their own id among their answers."""
+    answers = relevant["topic"].to_numpy(object) + "\x1f" + relevant["doc_id"].to_numpy(object)
+    found: NDArray[np.bool_] = pd.Index(
+        queries["topic"].to_numpy(object) + "\x1f" + queries["query_id"].to_numpy(object)
+    ).isin(answers)
+    return found
 
 
 def _among(values: "pd.Series[str]", known: "pd.Series[str]") -> NDArray[np.bool_]:
@@ -228,12 +260,11 @@ def _among(values: "pd.Series[str]", known: "pd.Series[str]") -> NDArray[np.bool
     return found
 
 
-def _known(wanted: Iterable[str], known: list[str], what: str) -> set[str]:
+def _check(wanted: Iterable[str], known: list[str], what: str) -> None:
+    """Raise UserError for a language that is not known."""
     for tag in wanted:
         if tag not in known:
-            hint = nearest(tag, known) or f"; there are {', '.join(known)}."
-            raise UserError(f"This task has no {what} in language «{tag}»{hint}")
-    return set(wanted)
+            raise UserError(f"This task has no {what} in language «{tag}»{spoken.hint(tag, known)}")
 
 
 def write(collection: Collection, folder: Path) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SHOWN = 4000  # letters of a message; what is quoted in it may be of any length
+NEAR = 0.6  # share of letters in common, from which on one word may be a slip for another
+MOST = 3  # words that are suggested
 
 
 class UserError(Exception):
@@ -16,6 +18,10 @@ class InvalidCollectionError(UserError):
     def __init__(self, where: str, problems: list[str]) -> None:
         super().__init__(f"{where} is not a valid collection: {'; '.join(problems)}.")
         self.problems = problems
+
+
+class NothingAskedError(UserError):
+    """No query of a task has an answer in the languages and settings that are asked for."""
 
 
 @contextmanager
@@ -37,11 +43,16 @@ def advising(advice: str) -> Iterator[None]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Return «; did you mean a, b?» for the known words that are closest to `word`, or an empty text."""
+    """Return «; did you mean a, b?» for the known words that begin with `word`, or are spelt like it, or an empty text.
+
+    Small and capital letters are alike.
+    """
     import difflib
 
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"; did you mean {', '.join(near)}?" if near else ""
+    said, folded = word.casefold(), {one.casefold(): one for one in known}
+    begun = [one for one in folded if said and one.startswith(said)]
+    near = begun[:MOST] or difflib.get_close_matches(said, folded, MOST, NEAR)
+    return f"; did you mean {', '.join(folded[one] for one in near)}?" if near else ""
 
 
 def printable(text: str) -> str:

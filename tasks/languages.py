@@ -15,7 +15,7 @@ from pathlib import Path
 
 import langcodes
 
-from tasks.errors import UserError
+from tasks.errors import UserError, nearest
 
 
 def check(tag: str, where: str = "") -> str:
@@ -27,6 +27,25 @@ def check(tag: str, where: str = "") -> str:
     if usual != tag:
         raise UserError(f"{at}«{tag}» is usually spelt {usual}; write that.")
     return tag
+
+
+def hint(tag: str, known: list[str]) -> str:
+    """Return which of the known tags may be meant by one that is not known, or all of them, as the end of a sentence.
+
+    Tags of two letters are all alike, so those of the same language are meant: zh-Hans by zho_Hans, sw by swh.
+    """
+    try:
+        language = _language(tag)
+    except ValueError:  # not even the shape of a tag
+        return nearest(tag, known) or f"; there are {', '.join(known)}."
+    same = [other for other in known if _language(other) == language]
+    return f"; did you mean {', '.join(same)}?" if same else f"; there are {', '.join(known)}."
+
+
+@cache
+def _language(tag: str) -> str | None:
+    """Return the primary subtag of a tag in any spelling; that of the macrolanguage whose usual member it is."""
+    return langcodes.Language.get(tag).prefer_macrolanguage().language
 
 
 @cache

@@ -243,6 +243,42 @@ def test_a_suite_of_ones_own_runs(bench: Bench, here: Path) -> None:
     assert labels == [*card.suites()["core"], "xquad-r@context"]
 
 
+def test_each_of_several_tasks_is_asked_in_the_languages_and_settings_that_it_has(bench: Bench, here: Path) -> None:
+    new.write(here / "rivers")  # English and Swahili
+    both = ("run", "--model", "random", "--json", "--task", "demo", "--task", "./rivers")
+
+    def asked(ran: Ran) -> dict[str, set[tuple[str, str]]]:
+        assert ran.code == 0, ran.err
+        return {
+            (says := json.loads(line))["task"]: {
+                (row["setting"], row["query_language"]) for row in says["directions"]
+            } for line in ran.out.splitlines()
+        }  # fmt: skip
+
+    ran = bench(*both, "--languages", "en,th", "--settings", "mono")
+    assert asked(ran) == {"demo": {("mono", "en"), ("mono", "th")}, "rivers": {("mono", "en")}}
+    assert "rivers: nothing is asked in th." in ran.err
+    assert "demo: nothing" not in ran.err
+    ran = bench(*both, "--languages", "en,th", "--settings", "cross")
+    assert asked(ran) == {"demo": {("cross", "en"), ("cross", "th")}}
+    assert "rivers is passed over" in ran.err
+    bench(*both, "--languages", "en,th,TH").failed("no task asks anything in «TH»; did you mean th?")
+    bench(*both, "--languages", "en", "--settings", "cross").failed("no task asks anything in «en».")
+    bench(*both, "--settings", "mining").failed("No task has a query with an answer in these settings")
+    bench(*both, "--settings", "cross", "--query-languages", " , ").failed("--query-languages names no language")
+
+
+def test_languages_may_be_those_of_one_side_only(bench: Bench, here: Path) -> None:
+    new.write(here / "rivers")
+    queries = (here / "rivers" / "queries.tsv").read_text(encoding="utf-8")
+    (here / "rivers" / "queries.tsv").write_text(queries.replace("\tsw\t", "\tfon\t"), encoding="utf-8")
+    run = ("run", "--model", "random", "--json", "--task", "./rivers", "--languages")
+    says = json.loads(bench(*run, "fon,en", "--settings", "cross").out)
+    assert {(row["query_language"], *row["document_languages"]) for row in says["directions"]} == {("fon", "en")}
+    bench(*run, "fon").failed("No query has an answer in the chosen languages")
+    bench(*run, "fon,FR").failed("This task has no texts in language «FR»; there are en, fon, sw.")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -253,7 +289,7 @@ def test_a_suite_of_ones_own_runs(bench: Bench, here: Path) -> None:
         ('tasks = "demo"', "my.toml is not a suite"),
         ("tasks = [1]", "my.toml is not a suite"),
         ('tasks = ["xquadr"]', "my.toml: There is no task «xquadr»; did you mean xquad-r"),
-        ('tasks = ["./nothing"]', "my.toml: nothing/ is not a task"),
+        ('tasks = ["./nothing"]', "my.toml: «nothing/» is not a task"),
         ('tasks = ["other.toml"]', "my.toml: There is no task «other.toml»"),
         ('reader = "folder"', "my.toml is a card, not a suite"),
     ],

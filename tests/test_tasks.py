@@ -3,11 +3,14 @@
 import hashlib
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks import card, collection, fetch, languages, readers
 from tasks.card import TaskCard
@@ -274,6 +277,27 @@ def test_limits_keep_what_has_an_answer() -> None:
         collection.limit(load("demo"), ["swa"], None)
 
 
+@pytest.mark.parametrize(
+    ("tag", "meant"),
+    [
+        ("EN", ["en"]),
+        ("en_XX", ["en"]),
+        ("eng", ["en"]),
+        ("swh", ["sw"]),
+        ("zho_Hans", ["zh-Hans", "zh-HK"]),
+        ("zh", ["zh-Hans", "zh-HK"]),
+        ("th", []),  # as near to tr as any two letters, and quite another language
+        ("", []),
+        ("*", []),
+        ("en,sw", []),
+    ],
+)
+def test_an_unknown_language_is_taken_for_the_same_in_another_spelling(tag: str, meant: list[str]) -> None:
+    known = ["en", "sw", "tr", "zh-Hans", "zh-HK"]
+    hint = f"; did you mean {', '.join(meant)}?" if meant else f"; there are {', '.join(known)}."
+    assert languages.hint(tag, known) == hint
+
+
 CARD = """name = "mine"
 version = "1"
 title = "Mine"
@@ -310,6 +334,14 @@ def test_a_wrong_card_is_named(old: str, new: str, says: str, tmp_path: Path) ->
 def test_unknown_tasks_and_variants_are_named() -> None:
     with pytest.raises(UserError, match="no task «xquadr»; did you mean xquad-r"):
         card.find("xquadr")
+    with pytest.raises(UserError, match="no task «bucc»; did you mean bucc-zh-en"):
+        card.find("bucc")
+    with pytest.raises(UserError, match="no task «XQUAD-R»; did you mean xquad-r"):
+        card.find("XQUAD-R")
+    with pytest.raises(UserError, match="no task «nope»; bench tasks lists them"):  # which is not much like core
+        card.find("nope")
+    with pytest.raises(UserError, match="«» is not a task"):
+        card.find("")
     with pytest.raises(UserError, match="has no variant «contxt»; it has context"):
         card.find("xquad-r@contxt")
     with pytest.raises(UserError, match="is not a task"):
@@ -377,18 +409,54 @@ def test_languages_are_grouped_by_facts() -> None:
 
 
 @settings(deadline=None)
-@given(problems())
-def test_possible_settings_are_those_in_which_a_query_has_an_answer(problem: tuple[Collection, object, object]) -> None:
+@given(problems(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_possible_settings_are_those_in_which_a_query_has_an_answer(
+    problem: tuple[Collection, object, object], ignore: bool, seed: int
+) -> None:
     texts = problem[0]
+    rng = np.random.default_rng(seed)
+    ids = texts.queries["query_id"].to_numpy(object).copy()
+    some = min(len(ids), len(texts.documents))
+    renamed = rng.random(some) < rng.random()
+    ids[:some][renamed] = rng.permutation(texts.documents["doc_id"])[:some][renamed]
+    texts = replace(texts, queries=texts.queries.assign(query_id=ids))
     documents = texts.documents.set_index("doc_id")["lang"]
     searched = texts.document_languages
     expected = set()
     for query in texts.queries.itertuples():
         judged = texts.judgements[texts.judgements["topic"] == query.topic]
-        spoken = {documents[doc_id] for doc_id in judged.loc[judged["relevance"] > 0, "doc_id"]}
+        answers = set(judged.loc[judged["relevance"] > 0, "doc_id"])
+        expected |= {"mining"} if len({documents[doc_id] for doc_id in answers}) > 1 else set()
+        spoken = {documents[doc_id] for doc_id in answers - ({query.query_id} if ignore else set())}
         expected |= {"mono"} if query.lang in spoken else set()
         expected |= {"cross"} if spoken - {query.lang} else set()
         expected |= {"multi"} if spoken else set()
         expected |= {"pair"} if spoken and query.lang in searched and len(searched) > 1 else set()
-        expected |= {"mining"} if len(spoken) > 1 else set()
-    assert collection.possible_settings(texts) == expected
+    assert collection.possible_settings(texts, ignore_identical_ids=ignore) == expected
+
+
+def test_limits_keep_only_the_parts_in_which_something_is_asked() -> None:
+    """As Tatoeba: each language stands with its own English sentences, and no sentence finds itself."""
+    rows = [
+        (f"{part}/{number}/{lang}", lang, f"{lang} {number}", f"{part}/{number}", part)
+        for part in ("af", "bn", "cs") for number in range(3) for lang in (part, "en")
+    ]  # fmt: skip
+    wordings = pd.DataFrame(rows, columns=["query_id", "lang", "text", "topic", "part"])
+    documents = wordings.rename(columns={"query_id": "doc_id"})
+    judgements = documents[["topic", "doc_id"]].assign(relevance=1)
+    texts = collection.build(documents.drop(columns="topic"), wordings, judgements, "x")
+
+    def left(*limits: list[str] | None, ignore: bool = True) -> list[set[str]]:
+        found = collection.limit(texts, *limits, ignore_identical_ids=ignore)
+        assert set(found.judgements["doc_id"]) == set(found.documents["doc_id"])
+        return [{identifier.replace("/0/", " ") for identifier in ids if "/0/" in identifier}
+                for ids in (found.queries["query_id"], found.documents["doc_id"])]  # fmt: skip
+
+    both = {"af af", "af en"}
+    assert left(["af", "en"], ["af", "en"]) == [both, both]
+    assert left(["en"], ["bn"]) == [{"bn en"}, {"bn bn"}]
+    assert left(["bn"], ["en"]) == [{"bn bn"}, {"bn en"}]
+    assert left(["af"], None) == [{"af af"}, both]
+    assert left(["en"], ["en"], ignore=False) == [{"af en", "bn en", "cs en"}] * 2
+    with pytest.raises(UserError, match="No query has an answer in the chosen languages"):
+        left(["en"], ["en"])

@@ -28,6 +28,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Results = Annotated[Path, typer.Option(help="Folder for results.")]
 
 
+LIMITS = ("languages", "query_languages", "document_languages")
+
+
 @dataclass(frozen=True)
 class ModelOptions:
     """Which model, and what is asked of it: `benchmark.encoders.Asked`, field by field."""
@@ -105,7 +108,7 @@ class TaskOptions:
         list[str] | None,
         typer.Option("--measure", help="A measure such as nDCG@10, besides the card's. May be repeated."),
     ] = None
-    languages: Annotated[str | None, typer.Option(help="Only these languages on both sides: en,sw,am.")] = None
+    languages: Annotated[str | None, typer.Option(help="Only texts in these languages: en,sw,am.")] = None
     query_languages: Annotated[str | None, typer.Option(help="Only queries in these languages.")] = None
     document_languages: Annotated[str | None, typer.Option(help="Only documents in these languages.")] = None
     mirror: Mirror = None
@@ -118,22 +121,58 @@ class TaskOptions:
         return resolve(self.task or ["core" if model else "demo"])
 
     def prepare(self, cards: "list[TaskCard]", progress: "Progress") -> "list[Task]":
-        """Fetch and read the tasks, and check what is asked of them."""
-        from benchmark import run
+        """Fetch and read the tasks, and check what is asked of them.
 
-        return [
-            run.prepare(
-                card,
-                settings=listed(self.settings) or (),
-                measured=self.measure or (),
-                query_languages=listed(self.query_languages) or listed(self.languages),
-                document_languages=listed(self.document_languages) or listed(self.languages),
-                mirror=self.mirror,
-                offline=self.offline,
-                progress=progress,
-            )
-            for card in cards
-        ]
+        Of several tasks, each is asked in the languages and settings that it has; one that has none is passed over.
+        """
+        from benchmark import run
+        from tasks import languages
+        from tasks.errors import NothingAskedError, UserError
+
+        limits = {name: listed(getattr(self, name)) for name in LIMITS}
+        if empty := [name for name, tags in limits.items() if tags == []]:
+            option = f"--{empty[0].replace('_', '-')}"
+            raise UserError(f"{option} names no language; name some, as in {option} en,sw, or leave it out.")
+        ready: list[Task] = []
+        for card in cards:
+            try:
+                one = run.prepare(
+                    card,
+                    settings=listed(self.settings) or (),
+                    measured=self.measure or (),
+                    lenient=len(cards) > 1,
+                    mirror=self.mirror,
+                    offline=self.offline,
+                    progress=progress,
+                    **limits,
+                )
+            except NothingAskedError:
+                if len(cards) == 1:
+                    raise
+                progress.say(f"{card.label} is passed over: it has nothing to ask in these languages and settings.")
+                continue
+            ready.append(one)
+            if without := [tag for tag in _tags(limits) if tag not in _spoken([one])]:
+                progress.say(f"{card.label}: nothing is asked in {', '.join(without)}.")
+        if unknown := [tag for tag in _tags(limits) if tag not in _spoken(ready)]:
+            said = languages.hint(unknown[0], sorted(_spoken(ready))) if ready else "."
+            raise UserError(f"In these settings, no task asks anything in «{unknown[0]}»{said}")
+        if not ready:
+            raise UserError("No task has a query with an answer in these settings; choose others.")
+        return ready
+
+
+def _tags(limits: dict[str, list[str] | None]) -> list[str]:
+    """Return all languages that are asked for, each once."""
+    return list(dict.fromkeys(tag for tags in limits.values() for tag in tags or ()))
+
+
+def _spoken(tasks: "list[Task]") -> set[str]:
+    """Return the languages that tasks have."""
+    return {
+        tag for task in tasks for side in ("query_languages", "document_languages")
+        for tag in getattr(task.collection, side)
+    }  # fmt: skip
 
 
 def listed(text: str | None) -> list[str] | None:
