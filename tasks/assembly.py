@@ -37,12 +37,29 @@ Judgement = tuple[str, str, str, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """The records of one folder, configuration or data set; `name` is empty where there is only one."""
+    """The records of one folder, configuration or data set; `name` is empty where there is only one.
+
+    One that is `apart` is searched on its own: its documents are in another language than its queries.
+    """
 
     name: str
     documents: pd.DataFrame
     queries: pd.DataFrame
     judgements: pd.DataFrame
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The languages of the queries and of the documents of a part."""
+
+    queries: str
+    documents: str
+
+    @property
+    def name(self) -> str:
+        """What the part is called: `en`, or `en-de` for questions in English and documents in German."""
+        return self.queries if self.queries == self.documents else f"{self.queries}-{self.documents}"
 
 
 def check_options(card: TaskCard, known: set[str]) -> None:
@@ -58,7 +75,11 @@ def check_options(card: TaskCard, known: set[str]) -> None:
         raise UserError(f"{card.name}: options.parallel must be true or false.")
     if card.options.get("language"):
         languages.check(text_option(card, "language"), f"{card.name}: options.language")
-    tags(card)
+    if card.options.get("parallel") and any(tag.queries != tag.documents for tag in tags(card).values()):
+        raise UserError(
+            f"{card.name}: options.languages names configurations of two languages, which are searched apart and share "
+            "no topics; leave options.parallel out."
+        )
 
 
 def text_option(card: TaskCard, name: str, default: str = "") -> str:
@@ -89,16 +110,27 @@ def matching(card: TaskCard, option: str, pattern: object) -> list[Path]:
     return [parsing.require_inside(path, card.folder) for path in found]
 
 
-def tags(card: TaskCard) -> dict[str, str]:
-    """Return `options.languages`: what the data calls a language -> its tag. A list says that they are the same."""
+def tags(card: TaskCard) -> dict[str, Tags]:
+    """Return `options.languages`: what the data calls a part -> its languages. A list says that they are the same.
+
+    A part is in one language, `eng = "en"`, or in two, that of the queries first: `eng-deu = ["en", "de"]`.
+    """
     said = card.options.get("languages", {})
+    where = f"{card.name}: options.languages"
     if isinstance(said, list):
-        said = {tag: tag for tag in said if isinstance(tag, str)}
-    if not isinstance(said, dict) or not all(isinstance(tag, str) for tag in said.values()):
-        raise UserError(f"{card.name}: options.languages must be a list of tags or a table of name = tag.")
-    for tag in said.values():
-        languages.check(tag, f"{card.name}: options.languages")
-    return said
+        said = {tag: tag for tag in said} if set(map(type, said)) <= {str} else None
+    if not isinstance(said, dict):
+        raise UserError(f"{where} must be a list of tags or a table of name = tag.")
+    found = {}
+    for name, tag in said.items():
+        pair = [tag, tag] if isinstance(tag, str) else tag
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(one, str) for one in pair):
+            raise UserError(
+                f'{where}: «{name}» must have a tag, "en", or two where the queries are in another language than the '
+                'documents, ["en", "de"].'
+            )
+        found[name] = Tags(*(languages.check(one, where) for one in pair))
+    return found
 
 
 def table(records: Iterable[Record], kind: str, card: TaskCard, language: str = "") -> pd.DataFrame:
@@ -107,7 +139,8 @@ def table(records: Iterable[Record], kind: str, card: TaskCard, language: str = 
     The language is the record's own, or else `language`, or else `options.language`. Facets become text, and those in
     `metadata` become columns of their own. A query's column KEY is what the judgements call it.
     """
-    rows = _rows(records, kind, tags(card), language or text_option(card, "language"), card)
+    names = {name: tag.documents if kind == "document" else tag.queries for name, tag in tags(card).items()}
+    rows = _rows(records, kind, names, language or text_option(card, "language"), card)
     found = frame(rows)
     if found.empty:
         columns = ["doc_id", "lang", "text"] if kind == "document" else ["query_id", "lang", "text", "topic", KEY]
@@ -190,13 +223,20 @@ def assemble(parts: list[Part], card: TaskCard) -> Collection:
     """Join parts to a Collection. Queries without a relevant document are left out, as these formats mean it.
 
     Judgements move from the query to its topic: the query itself (with `options.parallel`, in all parts at once) unless
-    its record names one. Where wordings of one topic disagree on a document, the highest relevance holds.
+    its record names one. Where wordings of one topic disagree on a document, the highest relevance holds. If one part
+    is to be searched apart, each is.
     """
     several, parallel = len(parts) > 1, card.options.get("parallel", False)
+    apart = any(part.apart for part in parts)
+    names = [part.name for part in parts]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{card.label}: «{twice[0]}» stands for two parts of the data; make a task of each.")
     documents, queries, judged = [], [], []
     for part in parts:
         front = f"{part.name}/" if several else ""
         asked, pool = part.queries, part.documents
+        if apart:
+            asked, pool = asked.assign(part=part.name), pool.assign(part=part.name)
         said = _known(part.judgements, "doc_id", pool["doc_id"], "document", card)
         said = _consistent(_known(said, KEY, asked[KEY], "query", card))
         own = asked[KEY] if parallel else front + asked[KEY]

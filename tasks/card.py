@@ -89,8 +89,8 @@ class TaskCard:
     def languages(self) -> list[str]:
         """The languages that the card knows of, sorted: those of its files, or of its options."""
         said = self.options.get("languages", {})
-        said = said.values() if isinstance(said, dict) else said
-        return sorted({file.language for file in self.files if file.language} | set(said))
+        tags = [tag if isinstance(tag, list) else [tag] for tag in (said.values() if isinstance(said, dict) else said)]
+        return sorted({file.language for file in self.files if file.language}.union(*tags))
 
     @property
     def hash(self) -> str:

@@ -11,8 +11,10 @@ judgements  ``topic, doc_id, relevance`` (integer >= 0; 0 means judged and not r
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,9 @@ COLUMNS = {
 RANKED = {"documents": {"title", "part"}, "queries": {"part"}}  # columns besides that numbers depend on
 PLAIN = {str, int, float, type(None), type(pd.NA)}  # what cells may be that become text
 LONGEST = 100  # letters of a facet's name
+SHOWN = 8  # columns that a sentence names
+Locate = Callable[[str, int], str]
+"""Given a table and the place of a row in it: where that stands («rivers/queries.tsv, line 3»); "" if nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +91,35 @@ class Collection:
         return sha.hexdigest()
 
 
-def build(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame, where: str) -> Collection:
+def build(
+    documents: pd.DataFrame,
+    queries: pd.DataFrame,
+    judgements: pd.DataFrame,
+    where: str,
+    locate: Locate = lambda *_: "",
+) -> Collection:
     """Validate the three tables and join them to a Collection.
 
-    Raises UserError with every kind of problem found, each with its first offender; `where` names the source.
+    Raises UserError with every kind of problem found, each with its first offender; `where` names the source, and
+    `locate` is asked for the place of an offender.
     """
     tables = {"documents": documents, "queries": queries, "judgements": judgements}
     problems = [problem for table, frame in tables.items() for problem in _misshapen(table, frame)]
     if not problems:
-        tables = {table: _as_text(frame) for table, frame in tables.items()}
-        problems = list(_problems(**tables))
+        tables = {table: _as_text(frame.reset_index(drop=True)) for table, frame in tables.items()}
+        problems = list(_problems(tables, locate))
     if problems:
         raise InvalidCollectionError(where, problems)
-    tables["judgements"] = tables["judgements"].assign(relevance=_relevance(judgements).astype("int32"))
-    return Collection(**{table: frame.reset_index(drop=True) for table, frame in tables.items()})
+    relevance = _relevance(tables["judgements"]).astype("int32")
+    return Collection(**tables | {"judgements": tables["judgements"].assign(relevance=relevance)})
 
 
 def _misshapen(table: str, frame: pd.DataFrame) -> Iterator[str]:
     """Yield what is wrong with the columns of a table, whatever stands in them."""
     columns = [str(column) for column in frame.columns]
-    for column in COLUMNS[table]:
-        if column not in columns:
-            yield f"the {table} table has no column «{column}»"
+    if missing := [f"«{column}»" for column in COLUMNS[table] if column not in columns]:
+        there = ", ".join(f"«{column}»" for column in columns[:SHOWN]) or "none"
+        yield f"the {table} table has no column {', '.join(missing)}; it has {there}"
     if twice := sorted({column for column in columns if columns.count(column) > 1}):
         yield f"the {table} table has two columns «{twice[0]}»"
         return
@@ -138,37 +150,48 @@ def _relevance(judgements: pd.DataFrame) -> pd.Series:
     return pd.to_numeric(judgements["relevance"], errors="coerce").astype("float64")
 
 
-def _problems(documents: pd.DataFrame, queries: pd.DataFrame, judgements: pd.DataFrame) -> Iterator[str]:
-    def first(ids: pd.Series) -> str:
-        return f"«{ids.iloc[0]}»" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")
+def _problems(tables: dict[str, pd.DataFrame], locate: Locate) -> Iterator[str]:
+    documents, queries, judgements = (tables[table] for table in COLUMNS)
+
+    def first(table: str, ids: pd.Series) -> str:
+        found = locate(table, int(ids.index[0]))
+        more = f"and {len(ids) - 1:,} more" if len(ids) > 1 else ""
+        beside = ", ".join(filter(None, [found, more]))
+        return f"«{ids.iloc[0]}»" + (f" ({beside})" if beside else "")
 
     parted = "part" in documents and "part" in queries
-    for table, key, frame in (("document", "doc_id", documents), ("query", "query_id", queries)):
+    for table, one, key in (("documents", "document", "doc_id"), ("queries", "query", "query_id")):
+        frame = tables[table]
         if frame.empty:
-            yield f"there is no {table}"
-        for column in (key, "lang", "text", "topic", "part"):
-            if column not in frame or (column == "part" and not parted):
-                continue
-            empty = frame.loc[frame[column].isna() | (frame[column].astype(str).str.strip() == ""), key]
-            if empty.size:
-                yield f"{table} {first(empty)} has an empty {column}"
+            yield f"there is no {one}"
+        for column in (*COLUMNS[table], *(["part"] if parted else [])):
+            if (empty := frame.loc[_blank(frame[column]), key]).size:
+                yield f"{one} {first(table, empty)} has an empty {column}"
         if (twice := frame.loc[frame[key].duplicated(), key]).size:
-            yield f"{table} id {first(twice)} occurs twice"
+            yield f"{one} id {first(table, twice)} occurs twice"
         for tag in frame["lang"].dropna().unique():
             try:
                 spoken.check(str(tag))
             except UserError as error:
-                yield f"{table} {first(frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
+                yield f"{one} {first(table, frame.loc[frame['lang'] == tag, key])}: {str(error).rstrip('.')}"
+    judged = partial(first, "judgements")
+    if (empty := judgements.loc[_blank(judgements["topic"]), "doc_id"]).size:
+        yield f"a judgement of document {judged(empty)} has an empty topic"
     if (unknown := judgements.loc[~_among(judgements["doc_id"], documents["doc_id"]), "doc_id"]).size:
-        yield f"a judgement names document {first(unknown)}, which does not exist"
+        yield f"a judgement names document {judged(unknown)}, which does not exist"
     if (twice := judgements.loc[judgements.duplicated(["topic", "doc_id"]), "topic"]).size:
-        yield f"topic {first(twice)} judges a document twice"
+        yield f"topic {judged(twice)} judges a document twice"
     relevance = _relevance(judgements)
     if (bad := judgements.loc[~relevance.between(0, 2**31 - 1) | (relevance % 1 != 0), "topic"]).size:
-        yield f"topic {first(bad)} has a relevance that is not an integer >= 0"
+        yield f"topic {judged(bad)} has a relevance that is not an integer >= 0"
     answered = judgements.loc[relevance > 0, "topic"]
     if (missing := queries.loc[~_among(queries["topic"], answered), "topic"].drop_duplicates()).size:
-        yield f"topic {first(missing)} has no relevant document"
+        yield f"topic {first('queries', missing)} has no relevant document"
+
+
+def _blank(values: pd.Series) -> "pd.Series[bool]":
+    """Return where there is no text, or none but space."""
+    return values.isna() | (values.astype(str).str.strip() == "")
 
 
 def limit(
@@ -276,17 +299,21 @@ def write(collection: Collection, folder: Path) -> None:
 
 def read(folder: Path) -> Collection:
     """Read `documents`, `queries` and `judgements` from `folder`, each as .parquet, .jsonl or .tsv, and validate."""
-    documents, queries, judgements = (_table(folder, table) for table in COLUMNS)
-    return build(documents, queries, judgements, str(folder))
+    paths = {table: _path(folder, table) for table in COLUMNS}
+    documents, queries, judgements = (_table(path) for path in paths.values())
+    return build(documents, queries, judgements, str(folder), lambda table, row: _place(paths[table], row))
 
 
-def _table(folder: Path, table: str) -> pd.DataFrame:
+def _path(folder: Path, table: str) -> Path:
     files = [path for ending in ("parquet", "jsonl", "tsv") if (path := folder / f"{table}.{ending}").is_file()]
     if len(files) != 1:
         raise UserError(
             f"{folder} needs exactly one of {table}.parquet, {table}.jsonl and {table}.tsv; it has {len(files)}."
         )
-    path = parsing.require_inside(files[0], folder)
+    return parsing.require_inside(files[0], folder)
+
+
+def _table(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return parsing.frame(path)
     if path.suffix == ".jsonl":
@@ -294,3 +321,13 @@ def _table(folder: Path, table: str) -> pd.DataFrame:
     found = lines.rows(path)
     _, columns = next(found, ("", []))
     return pd.DataFrame([cells for _, cells in found], columns=columns, dtype="str")
+
+
+def _place(path: Path, row: int) -> str:
+    """Return where a row of a table stands in its file, which is read once more for it."""
+    if path.suffix == ".parquet":
+        return f"{path}, row {row + 1}"
+    found: Iterator[tuple[str, object]] = lines.records(path)
+    if path.suffix == ".tsv":
+        found = islice(lines.rows(path), 1, None)
+    return next(islice(found, row, None))[0]

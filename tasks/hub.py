@@ -114,8 +114,7 @@ def _splits(configuration: dict[str, Any]) -> dict[str, list[str]]:
 
 def _needed(configuration: str, card: TaskCard) -> bool:
     names = tags(card)
-    shared = configuration in {"corpus", "queries", "qrels", "default"}
-    return shared or not names or any(configuration == name or configuration.startswith(f"{name}-") for name in names)
+    return not names or configuration in names or configuration.rpartition("-")[0] in names
 
 
 def _split(card: TaskCard) -> str:

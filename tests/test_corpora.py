@@ -114,6 +114,14 @@ def test_beir_records_may_say_language_and_topic(tmp_path: Path) -> None:
     assert judged(texts) == {("t", "1"): 2, ("t", "2"): 1}  # the highest of the wordings
 
 
+@pytest.mark.parametrize(
+    "qrels", ["7\t1\t2\n7\t2\t-1\n", "7\tQ0\t1\t2\n7\tQ0\t2\t-1\n", "\ufeff7\t1\t2.0\r\n7\t2\t0\r\n"]
+)
+def test_beir_judgements_without_a_header(tmp_path: Path, qrels: str) -> None:
+    texts = load(beir(tmp_path, qrels=qrels), "beir", 'language = "en"')
+    assert judged(texts) == {("7", "1"): 2, ("7", "2"): 0}
+
+
 def test_missing_documents_are_an_error_or_ignored(tmp_path: Path) -> None:
     beir(tmp_path, qrels=QRELS + "7\t3\t1\n7\t4\t1\n")
     with pytest.raises(UserError, match=r"test.tsv, line 4: document «3» does not exist \(and 1 more such documents"):
@@ -159,7 +167,8 @@ def replaced(name: str, content: bytes) -> Callable[[Path], object]:
             "",
             "corpus.jsonl, line 2: this is not UTF-8",
         ),
-        (replaced("qrels/test.tsv", b"7\t1\t1\n"), "", "test.tsv, line 1: the header has no column «query-id»"),
+        (replaced("qrels/test.tsv", b"7 1 1\n"), "", "test.tsv, line 1: the header has no column «query-id»"),
+        (replaced("qrels/test.tsv", b""), "", "test.tsv, line 1: the header has no column «query-id»"),
         (replaced("qrels/test.tsv", b"query-id\tcorpus-id\n"), "", "the header has no column «score»"),
         (
             replaced("qrels/test.tsv", b"query-id\tcorpus-id\tscore\n7\t1\n"),

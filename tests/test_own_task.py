@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tasks import card, check, collection, new, readers
@@ -144,12 +145,70 @@ def test_check_names_every_problem_and_exits_with_2(bench: Bench, here: Path) ->
     ran = bench("tasks", "check", "rivers")
     ran.failed("rivers is not valid: 2 problem(s), listed above")
     assert ran.out.splitlines() == [
-        "A judgement names document «nile/xx», which does not exist.",
-        "Topic «q2» has no relevant document.",
+        "A judgement names document «nile/xx» (rivers/judgements.tsv, line 2), which does not exist.",
+        "Topic «q2» (rivers/queries.tsv, line 4) has no relevant document.",
     ]
     (here / "rivers" / "card.toml").write_text("name = 1", encoding="utf-8")
     bench("tasks", "check", "rivers").failed("card.toml says nothing of citation")
     bench("tasks", "check", "nowhere").failed("There is no task «nowhere»")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (
+            "documents.tsv",
+            "doc_id\tlang\ttext\n\nnile/en\ten\tx\n\n\ten\ty\n",
+            "«» (rivers/documents.tsv, line 5) has an empty doc_id",
+        ),
+        (
+            "documents.tsv",
+            "doc_id\tlang\ttext\n" + 3 * "nile/en\ten\tx\n",
+            "Document id «nile/en» (rivers/documents.tsv, line 3, and 1 more) occurs twice.",
+        ),
+        (
+            "documents.tsv",
+            "doc_id  lang  text\n",
+            "The documents table has no column «doc_id», «lang», «text»; it has «doc_id  lang  text».",
+        ),
+        ("documents.tsv", "", "The documents table has no column «doc_id», «lang», «text»; it has none."),
+        (
+            "queries.jsonl",
+            '\n{"query_id": "q", "lang": "en", "text": "x", "topic": "q1"}\n'
+            '{"query_id": "r", "lang": "SW", "text": "x", "topic": "q1"}\n',
+            "Query «r» (rivers/queries.jsonl, line 3): «SW» is usually spelt sw",
+        ),
+        (
+            "judgements.tsv",
+            "topic\tdoc_id\trelevance\nq1\tnile/en\t1\nq1\tnile/sw\thigh\n",
+            "Topic «q1» (rivers/judgements.tsv, line 3) has a relevance that is not an integer >= 0.",
+        ),
+        (
+            "judgements.tsv",
+            "topic\tdoc_id\trelevance\n\tnile/en\t1\n",
+            "A judgement of document «nile/en» (rivers/judgements.tsv, line 2) has an empty topic.",
+        ),
+    ],
+)
+def test_check_tells_the_line_of_the_first_offender(
+    name: str, content: str, says: str, bench: Bench, here: Path
+) -> None:
+    new.write(here / "rivers")
+    (here / "rivers" / name).with_suffix(".tsv").unlink()
+    (here / "rivers" / name).write_text(content, encoding="utf-8")
+    ran = bench("tasks", "check", "rivers")
+    ran.failed("rivers is not valid")
+    assert says in ran.out
+
+
+def test_check_tells_the_row_of_a_parquet_table(bench: Bench, here: Path) -> None:
+    new.write(here / "rivers")
+    path = here / "rivers" / "documents.tsv"
+    table = pd.read_csv(path, sep="\t")
+    path.unlink()
+    pd.concat([table, table.iloc[[2]]]).to_parquet(path.with_suffix(".parquet"))
+    ran = bench("tasks", "check", "rivers")
+    assert "Document id «amazon/en» (rivers/documents.parquet, row 5) occurs twice." in ran.out
 
 
 def test_check_names_settings_and_measures_that_cannot_be(bench: Bench, here: Path) -> None:

@@ -222,6 +222,27 @@ def test_validation_names_all_that_is_wrong_at_once() -> None:
         assert part in str(raised.value)
 
 
+def test_a_topic_of_documents_is_a_facet() -> None:
+    """What documents are about may be called `topic`, and some may say nothing."""
+    found = collection.build(
+        table(("d1", "en", "x", "law"), ("d2", "en", "y", None), columns="doc_id lang text topic"),
+        table(("q1", "en", "q", "t1"), columns="query_id lang text topic"),
+        table(("t1", "d1", 1), columns="topic doc_id relevance"),
+        "x",
+    )
+    assert found.facets("documents") == ["topic"]
+
+
+def test_tables_may_be_part_of_others() -> None:
+    """Rows keep the numbers that they had in a longer table; nothing is mixed up by them."""
+    judged = table(("t1", "d1", 0), ("t1", "d2", 1), ("t1", "d3", 2), columns="topic doc_id relevance").iloc[1:]
+    documents = table(("d1", "en", "x"), ("d2", "en", "y"), ("d3", "sw", "z"), columns="doc_id lang text").iloc[1:]
+    asked = table(("q0", "en", "p", "t0"), ("q1", "en", "q", "t1"), columns="query_id lang text topic").iloc[1:]
+    found = collection.build(documents, asked, judged, "x")
+    assert found.judgements.to_numpy().tolist() == [["t1", "d2", 1], ["t1", "d3", 2]]
+    assert found.documents["doc_id"].tolist() == ["d2", "d3"]
+
+
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(UserError, match="queries table has no column «topic»"):
         collection.build(

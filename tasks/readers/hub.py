@@ -2,14 +2,15 @@
 
 Configurations `corpus` (`_id` or `id`, `title, text`), `queries` (`_id` or `id`, `text`) and `qrels` or `default`
 (`query-id, corpus-id, score`); with several languages `<name>-corpus`, `<name>-queries`, `<name>-qrels`, where
-`options.languages` says which tag each name stands for. WikipediaRetrievalMultilingual and MIRACL are laid out so.
+`options.languages` says which tag each name stands for: WikipediaRetrievalMultilingual and MIRACL are laid out so. A
+name of two languages (`eng-ara` of XPQARetrieval) has two tags, that of the queries first, and is searched apart.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import assembly, hub
-from tasks.assembly import Judgement, Part
+from tasks.assembly import Judgement, Part, Tags
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError, nearest
@@ -23,15 +24,16 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     hub.check(card)
     there, names = hub.configurations(card), assembly.tags(card)
     if not names and "corpus" not in there:
-        names = {name.removesuffix("-corpus"): name.removesuffix("-corpus") for name in there if "-corpus" in name}
+        languages = [name.removesuffix("-corpus") for name in there if name.endswith("-corpus")]
         raise UserError(
             f"{card.label}: {card.options['hub']} has no configuration corpus; say by options.languages which of "
-            f"{', '.join(names) or 'its configurations'} are languages."
+            f"{', '.join(languages) or 'its configurations'} are languages."
         )
-    return assembly.assemble([_part(name, tag, there, card) for name, tag in (names or {"": ""}).items()], card)
+    parts = [_part(name, tag, there, card) for name, tag in (names or {"": Tags("", "")}).items()]
+    return assembly.assemble(parts, card)
 
 
-def _part(name: str, tag: str, there: list[str], card: TaskCard) -> Part:
+def _part(name: str, tags: Tags, there: list[str], card: TaskCard) -> Part:
     def found(*kinds: str) -> str:
         wanted = [f"{name}-{kind}" for kind in kinds] if name else list(kinds)
         for configuration in wanted:
@@ -42,10 +44,11 @@ def _part(name: str, tag: str, there: list[str], card: TaskCard) -> Part:
 
     corpus, queries, qrels = found("corpus"), found("queries"), found(*("qrels", "default") if not name else ("qrels",))
     return Part(
-        tag,
-        assembly.table(hub.rows(card, corpus), "document", card, tag),
-        assembly.table(hub.rows(card, queries), "query", card, tag),
+        tags.name,
+        assembly.table(hub.rows(card, corpus), "document", card, tags.documents),
+        assembly.table(hub.rows(card, queries), "query", card, tags.queries),
         assembly.judgements(_qrels(card, qrels)),
+        tags.queries != tags.documents,
     )
 
 
