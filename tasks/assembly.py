@@ -195,6 +195,8 @@ def _take(says: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
 def _id(value: Any, where: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UserError(f"{where}: the id is neither a text nor a number.")
+    if not str(value).strip():
+        raise UserError(f"{where}: the id is empty.")
     return str(value)
 
 
@@ -211,7 +213,7 @@ def judgements(found: Iterable[Judgement]) -> pd.DataFrame:
     for where, query, document, said in found:
         try:
             relevance = float(said)
-            if relevance % 1 or relevance >= GRADES:
+            if "_" in str(said) or relevance % 1 or relevance >= GRADES:
                 raise ValueError
         except (TypeError, ValueError, OverflowError) as error:
             raise UserError(f"{where}: the relevance «{said}» is not a whole number.") from error
@@ -235,6 +237,10 @@ def assemble(parts: list[Part], card: TaskCard) -> Collection:
     for part in parts:
         front = f"{part.name}/" if several else ""
         asked, pool = part.queries, part.documents
+        for records, kind in ((pool, "document"), (asked, "query"), (part.judgements, "judgement")):
+            if records.empty:
+                where = f" in {part.name}" if part.name else ""
+                raise UserError(f"{card.label}: there is no {kind}{where}; fill the file, or bring it again.")
         if apart:
             asked, pool = asked.assign(part=part.name), pool.assign(part=part.name)
         said = _known(part.judgements, "doc_id", pool["doc_id"], "document", card)
@@ -249,7 +255,9 @@ def assemble(parts: list[Part], card: TaskCard) -> Collection:
     every = pd.concat(queries, ignore_index=True)
     kept = every[every["topic"].isin(union.loc[union["relevance"] > 0, "topic"])]
     if kept.empty and len(every):
-        raise UserError(f"{card.label}: no query has a relevant document.")
+        raise UserError(
+            f"{card.label}: no query has a relevant document; the judgements must say which, with 1 or more."
+        )
     return collection.build(
         pd.concat(documents, ignore_index=True), kept, union[union["topic"].isin(kept["topic"])], card.label
     )

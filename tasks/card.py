@@ -116,7 +116,8 @@ def read(path: Path) -> TaskCard:
     if missing := sorted(needed - says.keys()):
         raise UserError(f"{path} says nothing of {', '.join(missing)}; add it to the card.")
     if unknown := sorted(says.keys() - known):
-        raise UserError(f"{path} has a field «{unknown[0]}» that no card has{nearest(unknown[0], sorted(known))}")
+        hint = nearest(unknown[0], sorted(known)) or "; take it out."
+        raise UserError(f"{path} has a field «{unknown[0]}» that no card has{hint}")
     variants = says.get("variants", {})
     _check_fields(says, path)
     for name in (says["name"], *variants):
@@ -144,7 +145,7 @@ def _check_fields(says: dict[str, Any], path: Path) -> None:
         if not isinstance(value, kind):
             raise UserError(f"{path}: {name} must be {what}.")
         if name in LISTED and set(map(type, says[name])) != {str}:
-            raise UserError(f"{path}: {name} must be a list of texts.")
+            raise UserError(f"{path}: {name} must be a list of texts, at least one.")
         _check_plain(value, f"{path}: {name}")
     for setting in says.get("settings", ()):
         if setting not in EVERY_SETTING:

@@ -163,10 +163,14 @@ def _bring(file: File, root: str, path: Path, progress: Progress) -> None:
         if left:  # by an earlier call, and perhaps of something else
             _bring(file, root, path, progress)
             return
-        fault = f"is {size:,} bytes long instead of {file.bytes:,}" if size != file.bytes else "has another SHA-256"
+        fault = (
+            f"is {size:,} bytes long instead of {file.bytes:,}"
+            if size != file.bytes
+            else "has another SHA-256 than pinned"
+        )
         raise UserError(
-            f"{root.rstrip('/')}/{file.path} {fault} than the card pins; the source is damaged or was changed, "
-            "so use another one with --mirror."
+            f"{root.rstrip('/')}/{file.path} {fault}; the source is damaged or was changed, so use another one "
+            "with --mirror."
         )
     part.replace(path)
 

@@ -51,8 +51,11 @@ def bring(card: TaskCard, offline: bool = False) -> Path:
     name, revision = str(card.options["hub"]), str(card.options.get("revision", ""))
     if _is_folder(name):
         return card.folder / name
-    if (copies := os.environ.get("ISOGLOSS_HUB")) and (Path(copies) / name).is_dir():
-        return Path(copies) / name
+    if copies := os.environ.get("ISOGLOSS_HUB"):
+        if not Path(copies).is_dir():
+            raise UserError(f"ISOGLOSS_HUB names {copies}, which is not a folder; name one, or take it away.")
+        if (Path(copies) / name).is_dir():
+            return Path(copies) / name
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Record = tuple[str, dict[str, Any]]
 """Where a record stands («file, line 3»), for errors, and its fields."""
+MAGIC = b"\x1f\x8b"  # a gzip file begins so
 CHUNK = 100_000  # records that are Python objects at once
 LONGEST = 1 << 27
 """Bytes of a line, at most: a small packed file can unpack to a line that no memory holds."""
@@ -31,11 +32,17 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str]]:
                 line = raw.decode(encoding)
                 yield f"{path}, line {number}", (line.removeprefix("\ufeff") if number == 1 else line).rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: this is not {encoding.upper()}; save the file as UTF-8.") from error
+        advice = "it is packed, so let its name end in .gz" if _packed(path) else "save the file as UTF-8"
+        raise UserError(f"{path}, line {number}: this is not {encoding.upper()}; {advice}.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}, line {number + 1}: the packed file is damaged or cut off; bring it again.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return path.suffix != ".gz" and stream.read(2) == MAGIC
 
 
 def records(path: Path, encoding: str = "utf-8") -> Iterator[Record]:

@@ -184,6 +184,16 @@ def replaced(name: str, content: bytes) -> Callable[[Path], object]:
             "line 3: the judgement of document «1» for query «7» contradicts",
         ),
         (replaced("qrels/test.tsv", b"query-id\tcorpus-id\tscore\n7\t1\t0\n"), "", "no query has a relevant document"),
+        (replaced("qrels/test.tsv", b"query-id\tcorpus-id\tscore\n"), "", "there is no judgement"),
+        (replaced("qrels/test.tsv", b"query-id\tcorpus-id\tscore\n7\t1\t1_0\n"), "", "line 2: the relevance «1_0»"),
+        (replaced("corpus.jsonl", b""), "", "there is no document"),
+        (replaced("queries.jsonl", b"\n"), "", "there is no query"),
+        (replaced("corpus.jsonl", b'{"_id": " ", "text": "a"}\n'), "", "corpus.jsonl, line 1: the id is empty"),
+        (
+            replaced("corpus.jsonl", gzip.compress(b'{"_id": "1", "text": "a"}\n')),
+            "",
+            "corpus.jsonl, line 1: this is not UTF-8; it is packed, so let its name end in .gz",
+        ),
         (
             lambda folder: (folder / "qrels/test.tsv").rename(folder / "qrels/dev.tsv"),
             "",
@@ -310,6 +320,12 @@ def test_broken_trec_files_are_named(name: str, content: bytes, options: str, sa
     with pytest.raises(UserError) as raised:
         load(tmp_path, "trec", f'language = "en"\n{options}')
     assert says in str(raised.value)
+
+
+def test_empty_lines_among_trec_topics_are_passed_over(tmp_path: Path) -> None:
+    (trec(tmp_path) / "topics.txt").unlink()
+    (tmp_path / "topics.tsv").write_text("301\tlong rivers\n\n", encoding="utf-8")
+    assert load(tmp_path, "trec", 'language = "en"').queries["text"].tolist() == ["long rivers"]
 
 
 def test_old_trec_files_have_other_encodings(tmp_path: Path) -> None:
@@ -522,6 +538,22 @@ def test_split_names_are_chosen_or_named(tmp_path: Path, cache: Path) -> None:
     )
     with pytest.raises(UserError, match="corpus has no split «test»; options.split can be dev, train"):
         load(tmp_path, "hub", 'hub = "./data"\nlanguage = "en"')
+
+
+def test_a_folder_without_a_list_of_configurations_is_named(tmp_path: Path, cache: Path) -> None:
+    (hub_set(tmp_path / "data", hub_rows()) / "README.md").unlink()
+    with pytest.raises(UserError, match=r"\./data has no README.md that lists its configurations"):
+        load(tmp_path, "hub", 'hub = "./data"\nlanguage = "en"')
+
+
+def test_copies_of_the_hub_must_be_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Callable[..., Ran], cache: Path
+) -> None:
+    monkeypatch.setenv("ISOGLOSS_HUB", str(tmp_path / "nowhere"))
+    bench("fetch", "miracl@sw").failed("ISOGLOSS_HUB names", "nowhere, which is not a folder")
+    found = card.find("miracl@sw")
+    hub_set(tmp_path / "nowhere" / found.options["hub"], hub_rows("sw"))
+    assert bench("fetch", "miracl@sw").out.startswith("miracl@sw: mteb/MIRACLRetrieval is here; licence: ")
 
 
 # ir_datasets

@@ -164,8 +164,8 @@ def test_a_part_of_something_else_is_thrown_away(server: Server, cache: Path) ->
     ("content", "says"),
     [
         (CONTENT[:-1] + b"x", "has another SHA-256"),
-        (CONTENT[:-9], "bytes long instead of 1,024,000"),
-        (CONTENT + b"more", "bytes long instead of 1,024,000"),
+        (CONTENT[:-9], "bytes long instead of 1,024,000; the source is damaged"),
+        (CONTENT + b"more", "bytes long instead of 1,024,000; the source is damaged"),
     ],
 )
 @pytest.mark.parametrize("by", ["folder", "server"])

@@ -275,6 +275,24 @@ def test_directions_are_those_of_a_run(bench: Bench) -> None:
     assert sizes == {setting: (len(ns), sum(ns)) for setting, ns in counted.items()}
 
 
+def test_an_option_of_a_plain_folder_is_refused(bench: Bench, here: Path) -> None:
+    new.write(here / "rivers")
+    with (here / "rivers" / "card.toml").open("a", encoding="utf-8") as file:
+        file.write('[options]\nsplit = "dev"\n')
+    bench("tasks", "check", "rivers").failed("rivers: the reader folder has no options, so «split» says nothing")
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_list_fits_the_terminal(width: int, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")
+    rows = bench("tasks").out.splitlines()
+    assert max(map(len, rows)) <= width
+    for name in card.catalogue():
+        assert any(row.startswith(f"{name} ") for row in rows)
+
+
 def test_the_list_is_as_before(bench: Bench) -> None:
     ran = bench("tasks")
     assert ran.code == 0

@@ -99,12 +99,12 @@ def command_line() -> str:
     return " ".join(["bench", *(shlex.quote(word) for word in sys.argv[1:])])
 
 
-def console() -> "Console":
-    """Return the terminal for results; 200 columns wide where nobody is looking."""
+def console(least: int = 110) -> "Console":
+    """Return the terminal for results, at least so wide; 200 columns where nobody is looking."""
     from rich.console import Console
 
     terminal = Console()
-    terminal.width = max(terminal.width, 110) if terminal.is_terminal else 200
+    terminal.width = max(terminal.width, least) if terminal.is_terminal else 200
     return terminal
 
 

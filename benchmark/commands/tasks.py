@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from benchmark.evidence import Json
     from tasks.check import Table as Understood
 
+NARROW = 60  # columns that these tables, which are text, need
 tasks_app = typer.Typer(help="List the tasks; write and check your own.", rich_markup_mode=None)
 
 
@@ -45,7 +46,8 @@ def tasks(context: typer.Context, as_json: AsJson = False) -> None:
         return
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0))
     for column in ("task", "variants", "languages", "download", "on disk", "licence"):
-        table.add_column(column)
+        number = column in ("languages", "download")
+        table.add_column(column, justify="right" if number else "left", no_wrap=column not in ("variants", "licence"))
     for one in cards:
         size, missing = sum(file.bytes for file in one.files), fetch.missing_bytes(one)
         hub = "hub" in one.options
@@ -53,14 +55,14 @@ def tasks(context: typer.Context, as_json: AsJson = False) -> None:
             one.name,
             ", ".join(one.variants),
             "many" if "mul" in one.languages else f"{len(one.languages) or 'embedded'}",
-            "from the hub" if hub else f"{size / 1e6:.1f} MB" if size else "",
+            "hub" if hub else f"{size / 1e6:.1f} MB" if size else "",
             "" if hub else "yes" if not missing else "no" if missing == size else "partly",
             one.licence,
         )
-    terminal = console()
+    terminal = console(NARROW)
     terminal.print(table)
     for name, members in card.suites().items():
-        terminal.print(f"\nsuite {name}: {', '.join(members)}")
+        terminal.print(f"\nsuite {name}: {', '.join(members)}", highlight=False)
 
 
 @tasks_app.command("new")
@@ -121,7 +123,10 @@ def fetch(
         with progress.bytes(f"fetching {card.label}", missing) as advance:
             fetching.fetch(card, mirror, offline, advance)
         brought = f"{missing / 1e6:.1f} MB brought" if missing else "all there already"
-        console().print(f"{card.label}: {len(card.files)} files, {brought}; licence: {card.licence}", highlight=False)
+        said = [f"{len(card.files)} files, {brought}"] if card.files else []
+        said += [f"{card.options['hub']} is here"] if "hub" in card.options else []
+        line = f"{card.label}: {'; '.join(said) or 'nothing to bring'}; licence: {card.licence}"
+        console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _show_check(tables: "Iterable[Understood]", problems: list[str]) -> None:
@@ -131,7 +136,7 @@ def _show_check(tables: "Iterable[Understood]", problems: list[str]) -> None:
     from leaderboard.formats import plain
     from tasks.errors import printable
 
-    terminal = console()
+    terminal = console(NARROW)
     for one in tables:
         grid = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0), title=one.title, title_justify="left")
         numbers = [all(not isinstance(row[place], str) for row in one.rows) for place in range(len(one.columns))]

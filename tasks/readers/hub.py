@@ -23,6 +23,8 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     assembly.check_options(card, {"hub", "revision", "split"})
     hub.check(card)
     there, names = hub.configurations(card), assembly.tags(card)
+    if not names and there == ["default"]:
+        raise UserError(f"{card.label}: {card.options['hub']} has no README.md that lists its configurations; add one.")
     if not names and "corpus" not in there:
         languages = [name.removesuffix("-corpus") for name in there if name.endswith("-corpus")]
         raise UserError(

@@ -120,6 +120,8 @@ def _topics(path: Path, field: str, encoding: str) -> Iterator[Record]:
         yield from records(path, encoding)
     elif ending == ".tsv":
         for where, line in lines(path, encoding):
+            if not line.strip():
+                continue
             cells = line.split("\t")
             if len(cells) != 2:
                 raise UserError(f"{where}: there are {len(cells)} columns; a topic has a number and a text.")
