@@ -579,6 +579,15 @@ def test_ir_datasets_by_identifier(tmp_path: Path) -> None:
         load(tmp_path, "ir_datasets", 'ids = {en = "nothing/at/all"}')
 
 
+def test_what_ir_datasets_cannot_bring_is_one_sentence(tmp_path: Path, bench: Callable[..., Ran]) -> None:
+    ir_datasets = pytest.importorskip("ir_datasets")
+    name = f"isogloss-test/{tmp_path.name}"
+    nowhere = {f"{what}": str(tmp_path / what) for what in ("docs_tsv", "queries_tsv", "qrels_trec")}
+    ir_datasets.registry.register(name, ir_datasets.create_dataset(**nowhere))
+    task(tmp_path, "ir_datasets", f'ids = {{en = "{name}"}}')
+    bench("tasks", "check", f"{tmp_path}/").failed(f"«{name}» of ir_datasets cannot be read (", "check the network")
+
+
 def test_ir_datasets_is_asked_for_only_when_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ir_datasets", None)
     with pytest.raises(UserError, match=r"needs the package ir_datasets; pip install"):

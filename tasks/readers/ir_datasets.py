@@ -15,6 +15,9 @@ from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
 from tasks.lines import Record
+from tasks.parsing import why
+
+LONGEST = 200  # letters of what the library says
 
 
 def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001 - every reader has this signature
@@ -37,14 +40,17 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
         for kind in ("docs", "queries", "qrels"):
             if not getattr(data, f"has_{kind}")():
                 raise UserError(f"{card.name}: «{name}» of ir_datasets has no {kind}; name one of its subsets.")
-        parts.append(
-            Part(
-                tag,
-                assembly.table(_records(data.docs_iter(), f"{name} document"), "document", card, tag),
-                assembly.table(_records(data.queries_iter(), f"{name} query"), "query", card, tag),
-                assembly.judgements(_qrels(data, name)),
-            )
-        )
+        try:
+            documents = assembly.table(_records(data.docs_iter(), f"{name} document"), "document", card, tag)
+            queries = assembly.table(_records(data.queries_iter(), f"{name} query"), "query", card, tag)
+            parts.append(Part(tag, documents, queries, assembly.judgements(_qrels(data, name))))
+        except UserError:
+            raise
+        except Exception as error:  # it hands on what comes from the network, the disk and its parsers
+            raise UserError(
+                f"{card.name}: «{name}» of ir_datasets cannot be read ({why(error)[:LONGEST]}); check the network, or "
+                "put the files where that library keeps them."
+            ) from error
     return assembly.assemble(parts, card)
 
 
