@@ -36,22 +36,8 @@ Judgement = tuple[str, str, str, Any]
 
 
 @dataclass(frozen=True)
-class Part:
-    """The records of one folder, configuration or data set; `name` is empty where there is only one.
-
-    One that is `apart` is searched on its own: its documents are in another language than its queries.
-    """
-
-    name: str
-    documents: pd.DataFrame
-    queries: pd.DataFrame
-    judgements: pd.DataFrame
-    apart: bool = False
-
-
-@dataclass(frozen=True)
 class Tags:
-    """The languages of the queries and of the documents of a part."""
+    """The languages of the queries and of the documents of a part; both are empty where the records name theirs."""
 
     queries: str
     documents: str
@@ -59,7 +45,22 @@ class Tags:
     @property
     def name(self) -> str:
         """What the part is called: `en`, or `en-de` for questions in English and documents in German."""
-        return self.queries if self.queries == self.documents else f"{self.queries}-{self.documents}"
+        return f"{self.queries}-{self.documents}" if self.apart else self.queries
+
+    @property
+    def apart(self) -> bool:
+        """Whether the part is searched on its own: its documents are in another language than its queries."""
+        return self.queries != self.documents
+
+
+@dataclass(frozen=True)
+class Part:
+    """The records of one folder, configuration or data set."""
+
+    tags: Tags
+    documents: pd.DataFrame
+    queries: pd.DataFrame
+    judgements: pd.DataFrame
 
 
 def check_options(card: TaskCard, known: set[str]) -> None:
@@ -75,7 +76,7 @@ def check_options(card: TaskCard, known: set[str]) -> None:
         raise UserError(f"{card.name}: options.parallel must be true or false.")
     if card.options.get("language"):
         languages.check(text_option(card, "language"), f"{card.name}: options.language")
-    if card.options.get("parallel") and any(tag.queries != tag.documents for tag in tags(card).values()):
+    if card.options.get("parallel") and any(tag.apart for tag in tags(card).values()):
         raise UserError(
             f"{card.name}: options.languages names configurations of two languages, which are searched apart and share "
             "no topics; leave options.parallel out."
@@ -207,6 +208,18 @@ def _facet(value: Any) -> str | None:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def part(
+    card: TaskCard, tags: Tags, documents: Iterable[Record], queries: Iterable[Record], judged: Iterable[Judgement]
+) -> Part:
+    """Return the records of a part as tables, in its languages where they name none."""
+    return Part(
+        tags,
+        table(documents, "document", card, tags.documents),
+        table(queries, "query", card, tags.queries),
+        judgements(judged),
+    )
+
+
 def judgements(found: Iterable[Judgement]) -> pd.DataFrame:
     """Return judgements as a table; a relevance below 0 (TREC's «spam») counts as 0. Raises UserError for others."""
     rows = []
@@ -229,20 +242,20 @@ def assemble(parts: list[Part], card: TaskCard) -> Collection:
     is to be searched apart, each is.
     """
     several, parallel = len(parts) > 1, card.options.get("parallel", False)
-    apart = any(part.apart for part in parts)
-    names = [part.name for part in parts]
+    apart = any(part.tags.apart for part in parts)
+    names = [part.tags.name for part in parts]
     if twice := [name for name in names if names.count(name) > 1]:
         raise UserError(f"{card.label}: «{twice[0]}» stands for two parts of the data; make a task of each.")
     documents, queries, judged = [], [], []
-    for part in parts:
-        front = f"{part.name}/" if several else ""
+    for name, part in zip(names, parts, strict=True):
+        front = f"{name}/" if several else ""
         asked, pool = part.queries, part.documents
         for records, kind in ((pool, "document"), (asked, "query"), (part.judgements, "judgement")):
             if records.empty:
-                where = f" in {part.name}" if part.name else ""
+                where = f" in {name}" if name else ""
                 raise UserError(f"{card.label}: there is no {kind}{where}; fill the file, or bring it again.")
         if apart:
-            asked, pool = asked.assign(part=part.name), pool.assign(part=part.name)
+            asked, pool = asked.assign(part=name), pool.assign(part=name)
         said = _known(part.judgements, "doc_id", pool["doc_id"], "document", card)
         said = _consistent(_known(said, KEY, asked[KEY], "query", card))
         own = asked[KEY] if parallel else front + asked[KEY]

@@ -169,10 +169,8 @@ def _tags(limits: dict[str, list[str] | None]) -> list[str]:
 
 def _spoken(tasks: "list[Task]") -> set[str]:
     """Return the languages that tasks have."""
-    return {
-        tag for task in tasks for side in ("query_languages", "document_languages")
-        for tag in getattr(task.collection, side)
-    }  # fmt: skip
+    both = [task.collection.query_languages + task.collection.document_languages for task in tasks]
+    return {tag for tags in both for tag in tags}
 
 
 def listed(text: str | None) -> list[str] | None:

@@ -50,13 +50,7 @@ def _part(folder: Path, tags: Tags, card: TaskCard) -> Part:
             raise UserError(f"{folder} has no {name}{hint}.")
         paths.append(path)
     corpus, queries, qrels = paths
-    return Part(
-        tags.name,
-        assembly.table(records(corpus), "document", card, tags.documents),
-        assembly.table(records(queries), "query", card, tags.queries),
-        assembly.judgements(_qrels(qrels)),
-        tags.queries != tags.documents,
-    )
+    return assembly.part(card, tags, records(corpus), records(queries), _qrels(qrels))
 
 
 def _qrels(path: Path) -> Iterator[Judgement]:

@@ -34,8 +34,9 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     queries: list[tuple[str, str, str, str, str | None]] = []
     judgements: list[tuple[str, str, int]] = []
     for name, tags in names.items():
-        if (tag := tags.documents) != tags.queries:
+        if tags.apart:
             raise UserError(f"{card.label}: options.languages.{name} must be one tag: every pair is asked for anyway.")
+        tag = tags.documents
         places: dict[tuple[str, str], str] = {}
         for link, number, passage, question in _rows(card, name):
             others = sum(known == link for known, text in places if text != passage)

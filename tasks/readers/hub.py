@@ -45,13 +45,7 @@ def _part(name: str, tags: Tags, there: list[str], card: TaskCard) -> Part:
         raise UserError(f"{card.label}: {card.options['hub']} has no configuration «{wanted[0]}»{hint}")
 
     corpus, queries, qrels = found("corpus"), found("queries"), found(*("qrels", "default") if not name else ("qrels",))
-    return Part(
-        tags.name,
-        assembly.table(hub.rows(card, corpus), "document", card, tags.documents),
-        assembly.table(hub.rows(card, queries), "query", card, tags.queries),
-        assembly.judgements(_qrels(card, qrels)),
-        tags.queries != tags.documents,
-    )
+    return assembly.part(card, tags, hub.rows(card, corpus), hub.rows(card, queries), _qrels(card, qrels))
 
 
 def _qrels(card: TaskCard, configuration: str) -> Iterator[Judgement]:

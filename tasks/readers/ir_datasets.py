@@ -5,12 +5,12 @@ library downloads what it does not have, so with several of its own versions the
 the texts, which is in every result, tells them apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tasks import assembly, languages
-from tasks.assembly import Judgement, Part
+from tasks.assembly import Judgement, Tags
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
@@ -40,18 +40,23 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
         for kind in ("docs", "queries", "qrels"):
             if not getattr(data, f"has_{kind}")():
                 raise UserError(f"{card.name}: «{name}» of ir_datasets has no {kind}; name one of its subsets.")
-        try:
-            documents = assembly.table(_records(data.docs_iter(), f"{name} document"), "document", card, tag)
-            queries = assembly.table(_records(data.queries_iter(), f"{name} query"), "query", card, tag)
-            parts.append(Part(tag, documents, queries, assembly.judgements(_qrels(data, name))))
-        except UserError:
-            raise
-        except Exception as error:  # it hands on what comes from the network, the disk and its parsers
-            raise UserError(
-                f"{card.name}: «{name}» of ir_datasets cannot be read ({why(error)[:LONGEST]}); check the network, or "
-                "put the files where that library keeps them."
-            ) from error
+        documents, queries, judged = (
+            _said(iterate, f"{card.name}: «{name}»") for iterate in (data.docs_iter, data.queries_iter, data.qrels_iter)
+        )
+        records = _records(documents, f"{name} document"), _records(queries, f"{name} query")
+        parts.append(assembly.part(card, Tags(tag, tag), *records, _qrels(judged, name)))
     return assembly.assemble(parts, card)
+
+
+def _said(iterate: Callable[[], Iterator[Any]], where: str) -> Iterator[Any]:
+    """Yield what the library iterates over, and make a sentence of its errors."""
+    try:
+        yield from iterate()
+    except Exception as error:  # it declares none: they come from the network, the disk and its parsers, as they are
+        raise UserError(
+            f"{where} of ir_datasets cannot be read ({why(error)[:LONGEST]}); check the network, or put the files "
+            "where that library keeps them."
+        ) from error
 
 
 def _records(found: Iterator[Any], what: str) -> Iterator[Record]:
@@ -63,6 +68,6 @@ def _records(found: Iterator[Any], what: str) -> Iterator[Record]:
         yield f"{what} {number}", record
 
 
-def _qrels(data: Any, name: str) -> Iterator[Judgement]:
-    for number, one in enumerate(data.qrels_iter(), 1):
+def _qrels(found: Iterator[Any], name: str) -> Iterator[Judgement]:
+    for number, one in enumerate(found, 1):
         yield f"{name} judgement {number}", one.query_id, one.doc_id, one.relevance

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks import assembly, languages
-from tasks.assembly import Judgement, Part
+from tasks.assembly import Judgement, Part, Tags
 from tasks.card import File, TaskCard
 from tasks.collection import Collection
 from tasks.errors import UserError
@@ -48,7 +48,7 @@ def read(files: dict[File, Path], card: TaskCard) -> Collection:  # noqa: ARG001
     if queries["query_id"].duplicated().any():  # one number, several languages
         queries = queries.assign(query_id=queries["query_id"] + "/" + queries["lang"])
     judged = assembly.judgements(line for _, path in _files(card, "qrels") for line in _qrels(path))
-    return assembly.assemble([Part("", pd.concat(documents, ignore_index=True), queries, judged)], card)
+    return assembly.assemble([Part(Tags("", ""), pd.concat(documents, ignore_index=True), queries, judged)], card)
 
 
 def _keeps_lines(encoding: str) -> bool:
